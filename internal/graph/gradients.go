@@ -1,0 +1,52 @@
+package graph
+
+// Gradients extends the graph by the gradients of the scalar loss by each node
+// of wrt (reverse-mode differentiation). A node that the loss does not depend on
+// gets a constant zero.
+func (g *Graph) Gradients(loss *Node, wrt []*Node) []*Node {
+	if loss.Shape.Size() != 1 {
+		panic("graph: the gradient is taken of a scalar")
+	}
+	needed := g.dependents(wrt, loss.ID)
+	grads := map[*Node]*Node{loss: g.Fill(1, loss.Shape...)}
+	for id := loss.ID; id >= 0; id-- {
+		n := g.nodes[id]
+		dy := grads[n]
+		if dy == nil || !needed[id] || len(n.Inputs) == 0 {
+			continue
+		}
+		for i, dx := range n.Op.grad(g, n, dy) {
+			in := n.Inputs[i]
+			if dx == nil || !needed[in.ID] {
+				continue
+			}
+			if sum := grads[in]; sum != nil {
+				dx = g.Add(sum, dx)
+			}
+			grads[in] = dx
+		}
+	}
+	out := make([]*Node, len(wrt))
+	for i, n := range wrt {
+		if out[i] = grads[n]; out[i] == nil {
+			out[i] = g.Fill(0, n.Shape...)
+		}
+	}
+	return out
+}
+
+// dependents marks, up to node last, every node that depends on one of from.
+func (g *Graph) dependents(from []*Node, last int) []bool {
+	marked := make([]bool, last+1)
+	for _, n := range from {
+		if n.ID <= last {
+			marked[n.ID] = true
+		}
+	}
+	for id, n := range g.nodes[:last+1] {
+		for _, in := range n.Inputs {
+			marked[id] = marked[id] || marked[in.ID]
+		}
+	}
+	return marked
+}
