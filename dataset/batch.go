@@ -1,0 +1,117 @@
+package dataset
+
+import (
+	"fmt"
+
+	"github.com/sr3-go/sr3/internal/philox"
+	"github.com/sr3-go/sr3/resample"
+)
+
+// Batch is N examples of H x W pixels: NHWC, RGB, sRGB-encoded, in [-1, 1].
+type Batch struct {
+	HR      []float32 // the high-resolution crops
+	X       []float32 // the conditions: reduced by the scale and enlarged again
+	N, H, W int
+}
+
+// Which random number of an example's stream decides what.
+const (
+	drawRow = iota
+	drawColumn
+	drawFlip
+	drawRotate
+	drawRetry // and following
+)
+
+// contextPixels is how many low-resolution pixels around a crop its condition is computed from. Two are what the
+// enlargement reads beyond the crop, and two are what the reduction reads beyond those, so crops look like pieces of
+// a whole image and have no border of their own.
+const contextPixels = 4
+
+// Batch makes the batch of a step, counted from 0. It is a function of the options and the step alone.
+func (s *Set) Batch(step int) (*Batch, error) {
+	o := &s.opt
+	n := o.Size * o.Size * 3
+	b := &Batch{HR: make([]float32, o.Batch*n), X: make([]float32, o.Batch*n), N: o.Batch, H: o.Size, W: o.Size}
+	for k := range o.Batch {
+		q := uint64(step)*uint64(o.Batch) + uint64(k)
+		if err := s.example(b.HR[k*n:][:n], b.X[k*n:][:n], q); err != nil {
+			return nil, fmt.Errorf("make example %d of step %d: %w", k, step, err)
+		}
+	}
+	return b, nil
+}
+
+// example makes the q-th example of the run.
+func (s *Set) example(hr, x []float32, q uint64) error {
+	random := philox.New(s.opt.Seed, streamExample|q)
+	p, err := s.pick(q, random)
+	if err != nil {
+		return err
+	}
+	size := s.opt.Size
+	y := random.Intn(drawRow, p.height-size+1)
+	column := random.Intn(drawColumn, p.width-size+1)
+	piece, crop := p.around(window{y, column, size, size}, s.opt.Scale)
+	if s.opt.Flip && random.Intn(drawFlip, 2) == 1 {
+		piece.mirror()
+		crop.x = piece.width - crop.x - size
+	}
+	if s.opt.Rotate {
+		for range random.Intn(drawRotate, 4) {
+			piece, crop = piece.rotate(1), window{piece.width - crop.x - size, crop.y, size, size}
+		}
+	}
+	toFloat(hr, piece.cut(crop).pix)
+	if err := s.degrade(x, piece, crop); err != nil {
+		return err
+	}
+	if s.opt.Augment != nil {
+		s.opt.Augment(x, size, philox.New(s.opt.Seed, streamAugment|q))
+	}
+	return nil
+}
+
+// around cuts a crop with what surrounds it as far as the image goes, in whole low-resolution pixels. It returns the
+// piece and where the crop lies in it.
+func (p *photo) around(crop window, scale int) (*photo, window) {
+	before := func(at int) int { return min(contextPixels, at/scale) * scale }
+	top, left := before(crop.y), before(crop.x)
+	bottom := before(p.height - crop.y - crop.height)
+	right := before(p.width - crop.x - crop.width)
+	piece := p.cut(window{crop.y - top, crop.x - left, crop.height + top + bottom, crop.width + left + right})
+	return piece, window{top, left, crop.height, crop.width}
+}
+
+// degrade writes to x the crop of the piece after reduction to 8 bits and enlargement.
+func (s *Set) degrade(x []float32, piece *photo, crop window) error {
+	h, w, k := piece.height, piece.width, s.opt.Scale
+	low := make([]uint8, h/k*(w/k)*3)
+	if err := resample.Resize8(low, piece.pix, h/k, w/k, h, w, 3, resample.Bicubic, 1); err != nil {
+		return err
+	}
+	if s.opt.Quantise {
+		big := &photo{h, w, make([]uint8, len(piece.pix))}
+		if err := resample.Resize8(big.pix, low, h, w, h/k, w/k, 3, resample.Bicubic, 1); err != nil {
+			return err
+		}
+		toFloat(x, big.cut(crop).pix)
+		return nil
+	}
+	lowF, bigF := make([]float32, len(low)), make([]float32, len(piece.pix))
+	toFloat(lowF, low)
+	if err := resample.Resize(bigF, lowF, h, w, h/k, w/k, 3, resample.Bicubic, 1); err != nil {
+		return err
+	}
+	for r := range crop.height {
+		copy(x[r*crop.width*3:][:crop.width*3], bigF[((crop.y+r)*w+crop.x)*3:])
+	}
+	return nil
+}
+
+// toFloat maps 0..255 to [-1, 1].
+func toFloat(dst []float32, src []uint8) {
+	for i, v := range src {
+		dst[i] = float32(v)/127.5 - 1
+	}
+}

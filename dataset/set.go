@@ -1,0 +1,242 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sr3-go/sr3/internal/philox"
+)
+
+// The ways to make an image fit the size of a crop, the values of Options.Fit.
+const (
+	// FitCrop cuts crops from images at their own resolution. Images with a side shorter than the crop are left out.
+	FitCrop = "crop"
+	// FitResize first reduces the image until its shorter side is the crop's, as the paper does with faces, and
+	// leaves images out that would have to be enlarged. With square images nothing is drawn at random.
+	FitResize = "resize"
+)
+
+// DefaultCacheBytes is how much memory decoded images may take unless Options say otherwise.
+const DefaultCacheBytes = 1536 << 20
+
+// Options say what a batch is made of.
+type Options struct {
+	// Size is the side of the high-resolution crops in pixels, a multiple of Scale.
+	Size int
+	// Scale is how many times smaller the low-resolution image is: 2 to 64.
+	Scale int
+	// Batch is the number of examples in a batch.
+	Batch int
+	// Seed is what all random choices follow from.
+	Seed uint64
+	// Fit is FitCrop or FitResize; empty means FitCrop.
+	Fit string
+	// Flip mirrors half of the examples left to right, Rotate turns them by 0, 90, 180 or 270 degrees.
+	Flip, Rotate bool
+	// Quantise rounds the enlarged low-resolution image to 8 bits, as data sets prepared as files have it.
+	Quantise bool
+	// CacheBytes bounds the memory for decoded images; those that do not fit are decoded again every time. Zero means
+	// DefaultCacheBytes.
+	CacheBytes int64
+	// Augment, if set, changes the condition x (Size x Size RGB in [-1, 1], rows, columns, colours) of an example in
+	// place: conditioning augmentation, such as the random blur of the paper's section 4.3. It may use nothing but its
+	// arguments, so that examples stay a function of the seed. It is called on several goroutines.
+	Augment func(x []float32, size int, random philox.Stream)
+	// Report, if set, hears once of every image that is left out, and why. It is called on several goroutines.
+	Report func(name string, reason error)
+}
+
+// Validate says which option is wrong.
+func (o Options) Validate() error {
+	switch {
+	case o.Scale < 2 || o.Scale > 64:
+		return fmt.Errorf("scale %d: want 2 to 64", o.Scale)
+	case o.Size < o.Scale || o.Size > 4096 || o.Size%o.Scale != 0:
+		return fmt.Errorf("crop size %d: want a multiple of the scale %d, at most 4096", o.Size, o.Scale)
+	case o.Batch < 1 || o.Batch > 1<<16:
+		return fmt.Errorf("batch of %d: want 1 to 65536", o.Batch)
+	case o.Fit != FitCrop && o.Fit != FitResize:
+		return fmt.Errorf("fit %q: want %s or %s", o.Fit, FitCrop, FitResize)
+	case o.CacheBytes < 0:
+		return fmt.Errorf("cache of %d bytes: want 0 or more", o.CacheBytes)
+	}
+	return nil
+}
+
+// Set is a collection of images to train on. Its methods may be called by several goroutines.
+type Set struct {
+	opt     Options
+	sources []source
+
+	mu     sync.Mutex
+	photos []*photo // cached images by source
+	bad    []bool   // sources that are left out
+	badN   int
+	cached int64
+	epoch  int // the pass that order belongs to, -1 for none
+	order  []int
+}
+
+// Open lists the images under paths: folders (searched recursively, hidden files left out), .tar files and images.
+// It decodes until it has found a usable one; if there is none, the error says what was looked for and why the first
+// images were left out.
+func Open(paths []string, opt Options) (*Set, error) {
+	if opt.Fit == "" {
+		opt.Fit = FitCrop
+	}
+	if opt.CacheBytes == 0 {
+		opt.CacheBytes = DefaultCacheBytes
+	}
+	if err := opt.Validate(); err != nil {
+		return nil, fmt.Errorf("open data set: %w", err)
+	}
+	sources, err := list(paths)
+	if err != nil {
+		return nil, fmt.Errorf("open data set: %w", err)
+	}
+	s := &Set{opt: opt, sources: sources, photos: make([]*photo, len(sources)), bad: make([]bool, len(sources)), epoch: -1}
+	if err := s.probe(); err != nil {
+		return nil, fmt.Errorf("open data set %s: %w", strings.Join(paths, ", "), err)
+	}
+	return s, nil
+}
+
+// Len is the number of images listed, including those that will turn out to be unusable.
+func (s *Set) Len() int { return len(s.sources) }
+
+// Names returns the names of the listed images in order.
+func (s *Set) Names() []string {
+	names := make([]string, len(s.sources))
+	for i, src := range s.sources {
+		names[i] = src.name
+	}
+	return names
+}
+
+// probe makes sure that there is a usable image.
+func (s *Set) probe() error {
+	var why []error
+	for i := range s.sources {
+		_, err := s.photo(i)
+		if err == nil {
+			return nil
+		}
+		if len(why) < 3 {
+			why = append(why, fmt.Errorf("%s: %w", s.sources[i].name, err))
+		}
+	}
+	return fmt.Errorf("none of %d images is usable; wanted are images of at least %dx%d pixels that can be decoded: %w",
+		len(s.sources), s.opt.Size, s.opt.Size, errors.Join(why...))
+}
+
+// errLeftOut is what a source gives that was reported before.
+var errLeftOut = errors.New("left out")
+
+// photo returns source i decoded, from the cache if it is there.
+func (s *Set) photo(i int) (*photo, error) {
+	s.mu.Lock()
+	p, bad := s.photos[i], s.bad[i]
+	s.mu.Unlock()
+	if bad {
+		return nil, errLeftOut
+	}
+	if p != nil {
+		return p, nil
+	}
+	p, err := s.load(s.sources[i])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		if !s.bad[i] {
+			s.bad[i] = true
+			s.badN++
+			if s.opt.Report != nil {
+				s.opt.Report(s.sources[i].name, err)
+			}
+		}
+		return nil, err
+	}
+	// Every image is asked for equally often, so keeping the first ones that fit is as good as any policy.
+	if size := int64(len(p.pix)); s.photos[i] == nil && s.cached+size <= s.opt.CacheBytes {
+		s.photos[i] = p
+		s.cached += size
+	}
+	return p, nil
+}
+
+// load reads, decodes and fits an image.
+func (s *Set) load(src source) (*photo, error) {
+	data, err := src.read()
+	if err != nil {
+		return nil, err
+	}
+	p, err := decode(data, src.name)
+	if err != nil {
+		return nil, err
+	}
+	if min(p.height, p.width) < s.opt.Size {
+		return nil, fmt.Errorf("%dx%d pixels are too few for crops of %dx%d", p.width, p.height, s.opt.Size, s.opt.Size)
+	}
+	if s.opt.Fit == FitResize {
+		return p.reduce(s.opt.Size)
+	}
+	return p, nil
+}
+
+// The streams of random numbers under the seed: the top byte says what for, the rest which example or pass.
+const (
+	streamExample = 1 << 56
+	streamOrder   = 2 << 56
+	streamAugment = 3 << 56
+)
+
+// pick returns the image of the q-th example of the run. Every pass over the set shows each image once, in an order
+// of its own; an unusable image is replaced by one drawn at random.
+func (s *Set) pick(q uint64, random philox.Stream) (*photo, error) {
+	n := len(s.sources)
+	i := s.orderOf(int(q / uint64(n)))[q%uint64(n)]
+	p, err := s.photo(i)
+	for try := uint64(0); err != nil && try < 64; try++ {
+		i = random.Intn(drawRetry+try, n)
+		p, err = s.photo(i)
+	}
+	for step := 1; err != nil && step <= n; step++ { // nearly all are unusable
+		p, err = s.photo((i + step) % n)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("no usable image is left of %d: %w", n, err)
+	}
+	return p, nil
+}
+
+// orderOf returns the order of the images in a pass.
+func (s *Set) orderOf(epoch int) []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.epoch != epoch {
+		order := make([]int, len(s.sources))
+		random := philox.New(s.opt.Seed, streamOrder|uint64(epoch))
+		for i := range order { // Fisher and Yates, inside out
+			j := random.Intn(uint64(i), i+1)
+			order[i], order[j] = order[j], i
+		}
+		s.epoch, s.order = epoch, order
+	}
+	return s.order
+}
+
+// Unusable returns the names of the images left out so far, in order.
+func (s *Set) Unusable() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, s.badN)
+	for i, bad := range s.bad {
+		if bad {
+			names = append(names, s.sources[i].name)
+		}
+	}
+	return slices.Clip(names)
+}
