@@ -34,8 +34,9 @@ func (g *Graph) Adam(op Adam, p, grad, m, v, hyper, ema *Node) *Node {
 	if ema != nil {
 		in = append(in, ema)
 	}
-	for _, n := range []*Node{p, m, v} {
-		if _, ok := n.Op.(*Variable); !ok {
+	for i, n := range in {
+		computed := i == 1 || i == 4 // grad and hyper
+		if _, ok := n.Op.(*Variable); !ok && !computed {
 			panic("graph: adam updates variables")
 		}
 	}

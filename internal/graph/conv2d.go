@@ -30,6 +30,9 @@ func (o *Conv2D) shape(in []Shape) (Shape, error) {
 	if len(in) == 3 && !in[2].Equal(Shape{w[3]}) {
 		return nil, fmt.Errorf("the bias has shape %v", in[2])
 	}
+	if x[1]+2*o.Pad < w[0] || x[2]+2*o.Pad < w[1] {
+		return nil, fmt.Errorf("the kernel is larger than the image padded by %d", o.Pad)
+	}
 	oh, ow := (x[1]+2*o.Pad-w[0])/o.Stride+1, (x[2]+2*o.Pad-w[1])/o.Stride+1
 	return checkDims(Shape{x[0], oh, ow, w[3]})
 }

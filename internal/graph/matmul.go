@@ -66,8 +66,13 @@ type Softmax struct{}
 func (g *Graph) Softmax(x *Node) *Node { return g.apply(&Softmax{}, x) }
 
 // Name implements [Op].
-func (o *Softmax) Name() string                    { return "softmax" }
-func (o *Softmax) shape(in []Shape) (Shape, error) { return sameShapes(in) }
+func (o *Softmax) Name() string { return "softmax" }
+func (o *Softmax) shape(in []Shape) (Shape, error) {
+	if len(in[0]) == 0 {
+		return nil, fmt.Errorf("a scalar has no last axis")
+	}
+	return sameShapes(in)
+}
 func (o *Softmax) grad(g *Graph, n, dy *Node) []*Node {
 	return []*Node{g.apply(&SoftmaxGrad{}, n, dy)}
 }

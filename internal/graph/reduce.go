@@ -60,7 +60,7 @@ func (o *Stretch) shape(in []Shape) (Shape, error) {
 			return nil, fmt.Errorf("to %v: axis %d has %d elements", o.Dims, i, d)
 		}
 	}
-	return o.Dims, nil
+	return checkDims(o.Dims)
 }
 func (o *Stretch) grad(g *Graph, n, dy *Node) []*Node {
 	return []*Node{g.sumTo(dy, n.Inputs[0].Shape)}
