@@ -1,0 +1,197 @@
+package cpu
+
+import (
+	"fmt"
+
+	"github.com/sr3-go/sr3/internal/graph"
+)
+
+// compiler holds what is known while a graph is lowered, node by node.
+type compiler struct {
+	program *Program
+	vars    *Variables
+	order   []*graph.Node // the needed nodes, updates last
+	users   map[*graph.Node][]*graph.Node
+	updated map[*graph.Node]bool // variables that the program itself changes
+	kept    map[*graph.Node]bool // outputs: they must be materialised
+
+	values   map[*graph.Node]*buffer
+	buffers  []*buffer
+	inPlace  map[*buffer]*buffer
+	deferred map[*graph.Node]*normSource // normalisations that their consumers apply
+	fixed    int64                       // floats in fixed buffers other than variables
+}
+
+// analyse finds the needed nodes and who uses them.
+func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
+	needed := map[*graph.Node]bool{}
+	c.users = map[*graph.Node][]*graph.Node{}
+	c.updated = map[*graph.Node]bool{}
+	c.kept = map[*graph.Node]bool{}
+	for _, n := range outputs {
+		needed[n], c.kept[n] = true, true
+	}
+	nodes := g.Nodes()
+	for id := len(nodes) - 1; id >= 0; id-- {
+		n := nodes[id]
+		if !needed[n] {
+			continue
+		}
+		for _, in := range n.Inputs {
+			needed[in] = true
+			c.users[in] = append(c.users[in], n)
+		}
+	}
+	var updates []*graph.Node
+	for _, n := range nodes {
+		if !needed[n] {
+			continue
+		}
+		if _, ok := n.Op.(*graph.Adam); ok {
+			// Updates come after everything that reads the variables.
+			updates = append(updates, n)
+			for _, i := range []int{0, 2, 3, 5} {
+				if i < len(n.Inputs) {
+					c.updated[n.Inputs[i]] = true
+				}
+			}
+			continue
+		}
+		c.order = append(c.order, n)
+	}
+	c.order = append(c.order, updates...)
+}
+
+// index is the number of the step being built.
+func (c *compiler) index() int { return len(c.program.steps) }
+
+// temp makes a buffer in the arena that is written by the step being built.
+func (c *compiler) temp(size int) *buffer {
+	b := &buffer{size: size, first: c.index(), last: c.index()}
+	c.buffers = append(c.buffers, b)
+	return b
+}
+
+// keep makes a buffer with storage of its own.
+func (c *compiler) keep(size int) *buffer {
+	b := &buffer{size: size, fixed: true, data: alloc(size)}
+	c.fixed += int64(size)
+	return b
+}
+
+// in is the value of an input of the step being built.
+func (c *compiler) in(n *graph.Node) *buffer {
+	b := c.values[n]
+	if b == nil {
+		panic(fmt.Sprintf("cpu: %v has no value", n))
+	}
+	b.use(c.index())
+	return b
+}
+
+// out makes the buffer of a node's value.
+func (c *compiler) out(n *graph.Node) *buffer {
+	b := c.temp(n.Shape.Size())
+	c.values[n] = b
+	return b
+}
+
+// outInPlace is out for elementwise operations, which may write over from.
+func (c *compiler) outInPlace(n *graph.Node, from *buffer) *buffer {
+	b := c.out(n)
+	c.inPlace[b] = from
+	return b
+}
+
+// emit ends the step being built.
+func (c *compiler) emit(name string, phases ...phase) {
+	c.program.steps = append(c.program.steps, &step{name: name, phases: phases})
+}
+
+// place lays out the arena and hands every buffer its storage.
+func (c *compiler) place() {
+	size := planArena(c.buffers, c.inPlace)
+	arena := alloc(size)
+	for _, b := range c.buffers {
+		if !b.fixed {
+			b.data = arena[b.offset : b.offset+b.size : b.offset+padded(b.size)]
+		}
+	}
+	c.program.memory = 4 * (c.fixed + int64(size))
+}
+
+// lower turns one node into a step.
+func (c *compiler) lower(n *graph.Node) error {
+	switch op := n.Op.(type) {
+	case *graph.Input:
+		b := c.keep(n.Shape.Size())
+		c.values[n], c.program.inputs[op.Label] = b, b
+	case *graph.Variable:
+		c.values[n] = &buffer{size: n.Shape.Size(), fixed: true, data: c.vars.Ensure(op.Label, n.Shape.Size())}
+	case *graph.Constant:
+		b := c.keep(n.Shape.Size())
+		copy(b.data, op.Values)
+		c.values[n] = b
+	case *graph.Fill:
+		b := c.keep(n.Shape.Size())
+		for i := range b.data {
+			b.data[i] = op.Value
+		}
+		c.values[n] = b
+	case *graph.Reshape:
+		c.values[n] = c.in(n.Inputs[0])
+	case *graph.Binary:
+		c.binary(n, op)
+	case *graph.Unary:
+		c.unary(n, op)
+	case *graph.SiLUGrad:
+		c.siluGrad(n)
+	case *graph.Affine:
+		c.affine(n, op)
+	case *graph.Sum:
+		c.sum(n, op)
+	case *graph.Stretch:
+		c.stretch(n)
+	case *graph.Concat:
+		c.concat(n, op)
+	case *graph.Slice:
+		c.slice(n, op)
+	case *graph.Pad:
+		c.pad(n, op)
+	case *graph.SpaceToDepth:
+		c.spaceToDepth(n, op.Factor, n.Inputs[0].Shape, n.Shape, false)
+	case *graph.DepthToSpace:
+		c.spaceToDepth(n, op.Factor, n.Shape, n.Inputs[0].Shape, true)
+	case *graph.Upsample:
+		c.upsample(n, op)
+	case *graph.AvgPool:
+		c.avgPool(n, op)
+	case *graph.MatMul:
+		c.matMul(n, op)
+	case *graph.Softmax:
+		c.softmax(n)
+	case *graph.SoftmaxGrad:
+		c.softmaxGrad(n)
+	case *graph.Conv2D:
+		c.conv2D(n, op)
+	case *graph.Conv2DInputGrad:
+		c.conv2DInputGrad(n, op)
+	case *graph.Conv2DWeightGrad:
+		c.conv2DWeightGrad(n, op)
+	case *graph.GroupStats:
+		c.groupStats(n, op)
+	case *graph.GroupNorm:
+		c.groupNorm(n, op)
+	case *graph.GroupNormGradSums:
+		c.groupNormGradSums(n, op)
+	case *graph.GroupNormInputGrad:
+		c.groupNormInputGrad(n, op)
+	case *graph.Dropout:
+		c.dropout(n, op)
+	case *graph.Adam:
+		c.adam(n, op)
+	default:
+		return fmt.Errorf("the executor does not know this operation")
+	}
+	return nil
+}

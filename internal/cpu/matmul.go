@@ -1,0 +1,69 @@
+package cpu
+
+import (
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/internal/graph"
+)
+
+// matMul multiplies batches of matrices: B is packed into panels, A is read where
+// it lies, transposed by its strides.
+func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
+	an, bn := n.Inputs[0], n.Inputs[1]
+	a, b := c.in(an), c.in(bn)
+	out := c.out(n)
+	batch, m, cols := n.Shape[0], n.Shape[1], n.Shape[2]
+	k, ars, aks := an.Shape[2], an.Shape[2], 1
+	if op.TransA {
+		k, ars, aks = an.Shape[1], 1, m
+	}
+	p := newPanels(k, cols)
+	pack := c.packBatch(bn, b, &p, batch, op.TransB)
+	mr := kernel.MR()
+	tiles := (m + mr - 1) / mr
+	zero := []int{0}
+	multiply := phase{n: batch * tiles, body: func(worker, item int) {
+		i, tile := item/tiles, item%tiles
+		lo, hi := tile*m/tiles, (tile+1)*m/tiles
+		t := &c.program.tiles[worker]
+		*t = kernel.Tile{LDC: cols, A: &a.data[i*m*k+lo*ars], ARS: ars, AKS: aks, BKS: p.nr,
+			AOff: &zero[0], BOff: &zero[0], Segments: 1, K: k, M: hi - lo}
+		for j := range p.count {
+			data := p.buf.data[(i*p.count+j)*k*p.nr:]
+			t.N = min(p.nr, cols-j*p.nr)
+			t.B, t.C = &data[0], &out.data[(i*m+lo)*cols+j*p.nr]
+			kernel.GemmTile(t)
+		}
+	}}
+	c.emit("matmul", append(pack, multiply)...)
+}
+
+// packBatch packs every B of a batch. A single one that is a variable is packed
+// once.
+func (c *compiler) packBatch(bn *graph.Node, b *buffer, p *panels, batch int, transposed bool) []phase {
+	packOne := func(p panels) phase {
+		if transposed {
+			return p.packTransposed(b, 1)
+		}
+		return p.packRows(b)
+	}
+	if batch == 1 {
+		return []phase{c.weights(bn, p, packOne)}
+	}
+	p.buf = c.temp(batch * p.size())
+	size := p.depth * p.columns
+	return []phase{{n: batch * p.count, body: func(_, item int) {
+		i, j := item/p.count, item%p.count
+		src := b.data[i*size : (i+1)*size]
+		dst := p.buf.data[item*p.depth*p.nr : (item+1)*p.depth*p.nr]
+		width := min(p.nr, p.columns-j*p.nr)
+		if transposed {
+			transposeInto(dst, src[j*p.nr*p.depth:][:width*p.depth], p.depth, width, p.nr)
+			return
+		}
+		for r := range p.depth {
+			row := dst[r*p.nr : (r+1)*p.nr]
+			copy(row, src[r*p.columns+j*p.nr:][:width])
+			clear(row[width:])
+		}
+	}}}
+}

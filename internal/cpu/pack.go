@@ -1,0 +1,112 @@
+package cpu
+
+import (
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/internal/graph"
+)
+
+// panels is a matrix [depth, columns] cut into panels of NR columns, each stored
+// row after row and filled up with zeros: what the micro-kernel calls B.
+type panels struct {
+	buf            *buffer
+	depth, columns int
+	count, nr      int
+}
+
+func newPanels(depth, columns int) panels {
+	nr := kernel.NR()
+	return panels{depth: depth, columns: columns, count: (columns + nr - 1) / nr, nr: nr}
+}
+
+func (p panels) size() int { return p.count * p.depth * p.nr }
+
+// panel is one panel's storage; width is how many of its columns are real.
+func (p panels) panel(i int) (data []float32, width int) {
+	return p.buf.data[i*p.depth*p.nr : (i+1)*p.depth*p.nr], min(p.nr, p.columns-i*p.nr)
+}
+
+// packRows is a phase that fills panels from a row-major [depth, columns] matrix.
+// Work items are a panel times a block of rows.
+func (p panels) packRows(src *buffer) phase {
+	blocks := (p.depth + 511) / 512
+	return phase{n: p.count * blocks, body: func(_, item int) {
+		i, block := item/blocks, item%blocks
+		dst, width := p.panel(i)
+		for r := block * 512; r < min((block+1)*512, p.depth); r++ {
+			row := dst[r*p.nr : (r+1)*p.nr]
+			copy(row, src.data[r*p.columns+i*p.nr:][:width])
+			clear(row[width:])
+		}
+	}}
+}
+
+// packTransposed is a phase that fills panels from taps matrices [columns, rows],
+// row-major one after another: panel rows are all rows of the first tap, then of
+// the second. depth = taps*rows.
+func (p panels) packTransposed(src *buffer, taps int) phase {
+	rows := p.depth / taps
+	return phase{n: p.count * taps, body: func(_, item int) {
+		i, tap := item/taps, item%taps
+		dst, width := p.panel(i)
+		dst = dst[tap*rows*p.nr : (tap+1)*rows*p.nr]
+		from := src.data[(tap*p.columns+i*p.nr)*rows:][:width*rows]
+		transposeInto(dst, from, rows, width, p.nr)
+	}}
+}
+
+// transposeInto writes dst[r*pitch+k] = src[k*rows+r] for k < width, zeros up to
+// pitch, in blocks whose source lines stay cached.
+func transposeInto(dst, src []float32, rows, width, pitch int) {
+	const block = 16
+	for r0 := 0; r0 < rows; r0 += block {
+		r1 := min(r0+block, rows)
+		for k := range width {
+			line := src[k*rows+r0 : k*rows+r1]
+			at := r0*pitch + k
+			for _, v := range line {
+				dst[at] = v
+				at += pitch
+			}
+		}
+		for r := r0; r < r1 && width < pitch; r++ {
+			clear(dst[r*pitch+width : (r+1)*pitch])
+		}
+	}
+}
+
+// weights gives panels the storage that suits their source: packed once, and
+// again only when the variable changes, if the program itself does not change
+// it; packed on every run otherwise.
+func (c *compiler) weights(src *graph.Node, p *panels, pack func(panels) phase) phase {
+	v := sourceVariable(src)
+	if v == nil || c.updated[v] {
+		p.buf = c.temp(p.size())
+		return pack(*p)
+	}
+	p.buf = c.keep(p.size())
+	store := c.vars.ensure(v.Op.(*graph.Variable).Label, v.Shape.Size())
+	ph := pack(*p)
+	fresh, packed := false, uint64(0)
+	ph.skip = func() bool {
+		c.vars.mu.Lock()
+		defer c.vars.mu.Unlock()
+		stale := !fresh || packed != store.version
+		fresh, packed = true, store.version
+		return !stale
+	}
+	return ph
+}
+
+// sourceVariable is the variable behind reshapes, nil if the value is computed.
+func sourceVariable(n *graph.Node) *graph.Node {
+	for {
+		switch n.Op.(type) {
+		case *graph.Variable:
+			return n
+		case *graph.Reshape:
+			n = n.Inputs[0]
+		default:
+			return nil
+		}
+	}
+}

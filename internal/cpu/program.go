@@ -1,0 +1,124 @@
+// Package cpu executes graphs of internal/graph on the processor: it lowers each
+// operation to loops over the SIMD kernels of internal/cpu/kernel, plans the
+// memory of all intermediate values in one arena, and runs the loops on a few
+// threads. How work is cut into items depends on shapes alone, so the same
+// inputs give the same bytes on any number of threads.
+package cpu
+
+import (
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/internal/graph"
+)
+
+// Options are the settings of [Compile].
+type Options struct {
+	// Threads is how many goroutines compute; 0 means one per processor.
+	Threads int
+	// Profile makes Run record the time of every step, see [Program.Profile].
+	Profile bool
+}
+
+// Program is a compiled graph. It is used by one goroutine at a time.
+type Program struct {
+	inputs  map[string]*buffer
+	outputs []*buffer
+	steps   []*step
+	pool    *pool
+	tiles   []kernel.Tile // one for each worker
+	memory  int64
+	profile bool
+}
+
+// step is what one operation became: phases that run one after another.
+type step struct {
+	name   string
+	phases []phase
+	time   time.Duration
+}
+
+// phase is a parallel loop; skip, if set, says that it has nothing to do.
+type phase struct {
+	n    int
+	body func(worker, item int)
+	skip func() bool
+}
+
+// Compile lowers what outputs need. Variables are created in vars, as zeros, if
+// they do not exist. An error names an operation that this executor lacks.
+func Compile(g *graph.Graph, vars *Variables, outputs []*graph.Node, opt Options) (*Program, error) {
+	threads := opt.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	p := &Program{inputs: map[string]*buffer{}, pool: newPool(threads), profile: opt.Profile}
+	p.tiles = make([]kernel.Tile, threads)
+	c := &compiler{program: p, vars: vars, values: map[*graph.Node]*buffer{}, inPlace: map[*buffer]*buffer{},
+		deferred: map[*graph.Node]*normSource{}}
+	c.analyse(g, outputs)
+	for _, n := range c.order {
+		if err := c.lower(n); err != nil {
+			p.Close()
+			return nil, fmt.Errorf("cpu: %v: %w", n, err)
+		}
+	}
+	for _, n := range outputs {
+		b := c.values[n]
+		b.use(len(p.steps))
+		p.outputs = append(p.outputs, b)
+	}
+	c.place()
+	runtime.AddCleanup(p, func(pl *pool) { pl.close() }, p.pool)
+	return p, nil
+}
+
+// Input returns the storage of an input, to be filled before Run; nil if the
+// outputs do not depend on an input of that label.
+func (p *Program) Input(label string) []float32 {
+	if b := p.inputs[label]; b != nil {
+		return b.data
+	}
+	return nil
+}
+
+// Output returns the i-th output's values, row-major; valid until the next Run.
+func (p *Program) Output(i int) []float32 { return p.outputs[i].data }
+
+// MemoryBytes is the size of everything the program holds besides variables.
+func (p *Program) MemoryBytes() int64 { return p.memory }
+
+// Close ends the program's goroutines. A closed program does not run again.
+func (p *Program) Close() { p.pool.close() }
+
+// Run computes the outputs. It allocates nothing.
+func (p *Program) Run() {
+	for _, s := range p.steps {
+		var start time.Time
+		if p.profile {
+			start = time.Now()
+		}
+		for i := range s.phases {
+			ph := &s.phases[i]
+			if ph.skip == nil || !ph.skip() {
+				p.pool.run(ph.n, ph.body)
+			}
+		}
+		if p.profile {
+			s.time += time.Since(start)
+		}
+	}
+	runtime.KeepAlive(p)
+}
+
+// Profile returns the time spent so far by kind of operation, if the program was
+// compiled with Options.Profile.
+func (p *Program) Profile() map[string]time.Duration {
+	out := map[string]time.Duration{}
+	for _, s := range p.steps {
+		out[s.name] += s.time
+	}
+	return out
+}
