@@ -171,7 +171,7 @@ one:
 
 epilogue:
 	MOVQ    120(DI), CX
-	SUBQ    $0x08, CX
+	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x08
 	JL      edge
 	MOVQ    32(DI), AX
@@ -462,7 +462,7 @@ one:
 
 epilogue:
 	MOVQ    120(DI), CX
-	SUBQ    $0x08, CX
+	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x08
 	JL      edge
 	MOVQ    32(DI), AX
@@ -719,7 +719,7 @@ one:
 
 epilogue:
 	MOVQ    120(DI), CX
-	SUBQ    $0x08, CX
+	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x08
 	JL      edge
 	MOVQ    32(DI), AX
@@ -941,7 +941,7 @@ one:
 
 epilogue:
 	MOVQ    120(DI), CX
-	SUBQ    $0x08, CX
+	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x08
 	JL      edge
 	MOVQ    32(DI), AX
@@ -1129,7 +1129,7 @@ one:
 
 epilogue:
 	MOVQ    120(DI), CX
-	SUBQ    $0x08, CX
+	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x08
 	JL      edge
 	MOVQ    32(DI), AX
@@ -1283,7 +1283,7 @@ one:
 
 epilogue:
 	MOVQ    120(DI), CX
-	SUBQ    $0x08, CX
+	SUBQ    $0x00000008, CX
 	CMPQ    CX, $0x08
 	JL      edge
 	MOVQ    32(DI), AX

@@ -314,7 +314,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -740,7 +740,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -1141,7 +1141,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -1517,7 +1517,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -1868,7 +1868,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -2194,7 +2194,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -2495,7 +2495,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -2764,7 +2764,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -3008,7 +3008,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -3226,7 +3226,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -3419,7 +3419,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -3586,7 +3586,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -3728,7 +3728,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX
@@ -3845,7 +3845,7 @@ one:
 
 epilogue:
 	MOVQ      120(DI), CX
-	SUBQ      $0x10, CX
+	SUBQ      $0x00000010, CX
 	MOVL      $0x00000001, AX
 	SHLL      CL, AX
 	DECL      AX

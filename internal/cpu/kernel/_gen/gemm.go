@@ -218,7 +218,7 @@ func (r gemmRoutine) epilogue() {
 	r.Label("epilogue")
 	r.MOVQ(r.field(tileN), rCount)
 	if r.v == 2 {
-		r.SUBQ(Imm(uint64(r.lanes)), rCount)
+		r.SUBQ(U32(r.lanes), rCount)
 	}
 	if r.lanes == 16 {
 		r.MOVL(U32(1), reg.EAX)

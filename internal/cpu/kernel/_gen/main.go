@@ -42,6 +42,12 @@ func run(out string) error {
 	units := []unit{
 		{"gemm_avx512", false, func(c *build.Context) { emitGemm(c, gemmAVX512) }},
 		{"gemm_avx2", false, func(c *build.Context) { emitGemm(c, gemmAVX2) }},
+		{"pointwise", true, func(c *build.Context) { emitBoth(c, emitPointwise) }},
+		{"rows", true, func(c *build.Context) { emitBoth(c, emitRows) }},
+		{"column_sums", true, func(c *build.Context) { emitBoth(c, emitColumnSums) }},
+		{"sums", true, func(c *build.Context) { emitBoth(c, emitSums) }},
+		{"adam", true, func(c *build.Context) { emitBoth(c, emitAdam) }},
+		{"half", true, func(c *build.Context) { emitBoth(c, emitHalf) }},
 	}
 	for _, u := range units {
 		if err := write(out, u); err != nil {
