@@ -1,8 +1,8 @@
 package diffusion
 
-// Diffuse draws from the forward process q(y_t | y_0) = N(sqrt(gamma) y_0, (1-gamma) I), equation 4 of the paper: it
-// sets dst = sqrt(gamma) y0 + sqrt(1-gamma) eps, where eps is standard normal noise. The slices have one length; dst may be y0 or
-// eps. With alpha_t for gamma and y_{t-1} for y0 it is one step, q(y_t | y_{t-1}), equation 3.
+// Diffuse draws from the forward process q(y_t | y_0) = N(sqrt(gamma) y_0, (1-gamma) I) (section 2.1 of the paper):
+// it sets dst = sqrt(gamma) y0 + sqrt(1-gamma) eps, where eps is standard normal noise. The slices have one length; dst
+// may be y0 or eps. With alpha_t for gamma and y_{t-1} for y0 it is one step, q(y_t | y_{t-1}).
 func Diffuse(dst, y0, eps []float32, gamma Gamma) {
 	a, s := float32(gamma.Alpha()), float32(gamma.Sigma())
 	y0, eps = y0[:len(dst)], eps[:len(dst)]
@@ -11,7 +11,7 @@ func Diffuse(dst, y0, eps []float32, gamma Gamma) {
 	}
 }
 
-// Posterior is q(y_p | y_0, y_q) of the forward process (equation 5 of the paper) from noise level q to a cleaner
+// Posterior is q(y_p | y_0, y_q) of the forward process (section 2.1 of the paper) from noise level q to a cleaner
 // one, p: a normal distribution with mean OnY0 y_0 + OnY y_q and the given variance, the same for every element.
 type Posterior struct {
 	OnY0, OnY float64

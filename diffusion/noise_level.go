@@ -13,10 +13,10 @@ const (
 	// between its two noise levels. (The paper prints t from 0; gamma_{-1} does not exist.)
 	DrawSchedule GammaDraw = "schedule"
 	// DrawSqrt draws t alike, then sqrt(gamma) uniformly between the square roots of the two noise levels, as WaveGrad
-	// (arXiv 2009.00713, section 3.3) and the widely used PyTorch implementation of SR3 do.
+	// (arXiv 2009.00713) and the widely used PyTorch implementation of SR3 do.
 	DrawSqrt GammaDraw = "sqrt"
 	// DrawCosine draws gamma = cos^2(pi/2 u) with u uniform: the continuous cosine schedule of Salimans and Ho (arXiv
-	// 2202.00512, section 3). It does not look at the noise schedule.
+	// 2202.00512). It does not look at the noise schedule.
 	DrawCosine GammaDraw = "cosine"
 )
 

@@ -56,8 +56,8 @@ func newSchedule(steps int) NoiseSchedule {
 func (s NoiseSchedule) checkDecreasing() error {
 	for t := 1; t < len(s.gamma); t++ {
 		if !(s.gamma[t] < s.gamma[t-1] && s.gamma[t] >= 0) {
-			return fmt.Errorf("noise schedule: gamma must fall from 1 towards 0 at every step, but gamma_%d = %g follows gamma_%d = %g",
-				t, s.gamma[t], t-1, s.gamma[t-1])
+			return fmt.Errorf("noise schedule: gamma must fall from 1 towards 0 at every step, "+
+				"but gamma_%d = %g follows gamma_%d = %g", t, s.gamma[t], t-1, s.gamma[t-1])
 		}
 	}
 	return nil
@@ -136,8 +136,8 @@ func LinearSchedule(steps int, start, end float64) (NoiseSchedule, error) {
 	return scheduleOf(steps, func() []float64 { return linspace(start, end, steps) })
 }
 
-// QuadSchedule has betas whose square roots are evenly spaced from sqrt(start) to sqrt(end) (DDIM, arXiv 2010.02502,
-// section D.2).
+// QuadSchedule has betas whose square roots are evenly spaced from sqrt(start) to sqrt(end). This one, the warm-up and the
+// constant schedule are those of the code published with DDPM (arXiv 2006.11239).
 func QuadSchedule(steps int, start, end float64) (NoiseSchedule, error) {
 	return scheduleOf(steps, func() []float64 {
 		betas := linspace(math.Sqrt(start), math.Sqrt(end), steps)
@@ -227,8 +227,8 @@ func LinearScheduleTo(steps int, start float64, gammaEnd Gamma) (NoiseSchedule, 
 		return NewNoiseScheduleFromGammas([]Gamma{gammaEnd})
 	}
 	if !(start > 0 && start < 1) || lastLogGamma(steps, start, start) < math.Log(float64(gammaEnd)) {
-		return NoiseSchedule{}, fmt.Errorf("noise schedule: no rising linear schedule of %d steps from beta %g ends at gamma %g; lower the first beta or the number of steps",
-			steps, start, float64(gammaEnd))
+		return NoiseSchedule{}, fmt.Errorf("noise schedule: no rising linear schedule of %d steps from beta %g "+
+			"ends at gamma %g; lower the first beta or the number of steps", steps, start, float64(gammaEnd))
 	}
 	lo, hi := start, 1.0
 	for range 200 { // to the last bit: the interval halves each time

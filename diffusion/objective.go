@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// Norm is the p of the training objective |f - target|_p^p (Algorithm 1 and equation 6 of the paper).
+// Norm is the p of the training objective |f - target|_p^p (Algorithm 1, section 2.2 of the paper).
 type Norm string
 
 const (

@@ -6,7 +6,7 @@ import (
 	"github.com/sr3-go/sr3/diffusion"
 )
 
-// ancestral is Algorithm 2 of the paper (equations 10 and 11), on any noise schedule: each step draws y_p from
+// ancestral is Algorithm 2 of the paper (section 2.3), on any noise schedule: each step draws y_p from
 // q(y_p | y_0, y_q) with the estimate for y_0.
 //
 // The paper writes the mean as (y - (1-alpha)/s_q eps)/sqrt(alpha). That equals the posterior mean of the estimate

@@ -11,8 +11,8 @@ import (
 //
 //	y_p = s_p/s_q y - a_p (e^{-h} - 1) D,  D = y_0 + (y_0 - y_0 before)/(2r)
 //
-// with h = lambda_p - lambda_q and r the step before's h over this one's. The first step has no estimate before, and the last one,
-// to gamma = 1, is infinitely long in lambda: both are of first order, which is DDIM with eta 0.
+// with h = lambda_p - lambda_q and r the step before's h over this one's. The first step has no estimate before, and
+// the last one, to gamma = 1, is infinitely long in lambda: both are of first order, which is DDIM with eta 0.
 func dpmpp2m(r *refinement) error {
 	y0, before := r.buffer(), r.buffer()
 	for k := range r.steps {

@@ -73,7 +73,8 @@ func mix3(dst []float32, a float32, x []float32, b float32, y []float32, c float
 	}
 }
 
-func mix4(dst []float32, a float32, x []float32, b float32, y []float32, c float32, z []float32, d float32, w []float32) {
+func mix4(dst []float32, a float32, x []float32, b float32, y []float32, c float32, z []float32, d float32,
+	w []float32) {
 	x, y, z, w = x[:len(dst)], y[:len(dst)], z[:len(dst)], w[:len(dst)]
 	for i := range dst {
 		dst[i] = a*x[i] + b*y[i] + c*z[i] + d*w[i]

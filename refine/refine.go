@@ -22,7 +22,8 @@ const (
 // samplers returns the function for each name, in the order that Samplers reports.
 func samplers() []sampler {
 	return []sampler{
-		{SamplerAncestral, ancestral}, {SamplerDDIM, ddim}, {SamplerDPMPP2M, dpmpp2m}, {SamplerHeun, heun}, {SamplerUniPC, unipc},
+		{SamplerAncestral, ancestral}, {SamplerDDIM, ddim}, {SamplerDPMPP2M, dpmpp2m}, {SamplerHeun, heun},
+		{SamplerUniPC, unipc},
 	}
 }
 
@@ -73,8 +74,8 @@ type Options struct {
 	Noise NoiseSource
 	// FromY starts from the image that y holds, taken to be at the schedule's noisiest level, and not from noise.
 	FromY bool
-	// ConstrainY0, when not nil, changes each estimate of the clean image in place before it is used: a clip, a projection.
-	// When nil, estimates are clamped to [-1, 1]. Clamp is there for hooks that want both.
+	// ConstrainY0, when not nil, changes each estimate of the clean image in place before it is used: a clip, a
+	// projection. When nil, estimates are clamped to [-1, 1]. Clamp is there for hooks that want both.
 	ConstrainY0 func(y0 []float32)
 	// NoClip leaves estimates as they are when ConstrainY0 is nil, which the paper's Algorithm 2 does.
 	NoClip bool
@@ -126,7 +127,9 @@ func (o Options) Validate() error {
 }
 
 // prepare fills in the defaults and checks everything that can be checked before the first step.
-func prepare(ctx context.Context, o Options, denoiser diffusion.Denoiser, y []float32) (*refinement, func(*refinement) error, error) {
+func prepare(ctx context.Context, o Options, denoiser diffusion.Denoiser, y []float32) (
+	*refinement, func(*refinement) error, error,
+) {
 	if o.Sampler == "" {
 		o.Sampler = SamplerAncestral
 	}
@@ -147,7 +150,8 @@ func prepare(ctx context.Context, o Options, denoiser diffusion.Denoiser, y []fl
 		return nil, nil, err
 	}
 	if o.Variance != VarianceBeta && o.Variance != VariancePosterior {
-		return nil, nil, fmt.Errorf("variance %q: no such kind; known are %s, %s", o.Variance, VarianceBeta, VariancePosterior)
+		return nil, nil, fmt.Errorf("variance %q: no such kind; known are %s, %s", o.Variance, VarianceBeta,
+			VariancePosterior)
 	}
 	if !(o.Eta >= 0 && o.Eta <= 1) {
 		return nil, nil, fmt.Errorf("eta %g is not in [0, 1]", o.Eta)
@@ -157,7 +161,8 @@ func prepare(ctx context.Context, o Options, denoiser diffusion.Denoiser, y []fl
 		return nil, nil, err
 	}
 	if o.Prediction == diffusion.PredictEps && grid.Gamma(grid.Steps()) == 0 {
-		return nil, nil, errors.New("the noise schedule ends at gamma 0, where predicted noise says nothing about the image; choose another schedule")
+		return nil, nil, errors.New("the noise schedule ends at gamma 0, where predicted noise says nothing about the image; " +
+			"choose another schedule")
 	}
 	return &refinement{ctx: ctx, Options: o, denoiser: denoiser, grid: grid, steps: grid.Steps(), y: y}, run, nil
 }

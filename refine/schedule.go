@@ -60,17 +60,19 @@ func (c Schedule) Build(steps int) (diffusion.NoiseSchedule, error) {
 }
 
 func (c Schedule) build(steps int) (diffusion.NoiseSchedule, error) {
+	gammaMin := diffusion.Gamma(or(c.GammaMin, DefaultGammaMin))
 	switch c.Kind {
 	case SchedulePaper:
-		return diffusion.LinearScheduleTo(steps, or(c.BetaStart, DefaultBetaStart), diffusion.Gamma(or(c.GammaMin, DefaultGammaMin)))
+		return diffusion.LinearScheduleTo(steps, or(c.BetaStart, DefaultBetaStart), gammaMin)
 	case ScheduleLogSNR:
-		return diffusion.LogSNRSchedule(steps, diffusion.Gamma(or(c.GammaMax, DefaultGammaMax)), diffusion.Gamma(or(c.GammaMin, DefaultGammaMin)))
+		return diffusion.LogSNRSchedule(steps, diffusion.Gamma(or(c.GammaMax, DefaultGammaMax)), gammaMin)
 	case ScheduleTraining:
 		return c.strided(steps)
 	case ScheduleExplicit:
 		return c.explicit(steps)
 	}
-	return diffusion.NoiseSchedule{}, fmt.Errorf("no such kind; known are %s, %s, %s, %s", SchedulePaper, ScheduleTraining, ScheduleLogSNR, ScheduleExplicit)
+	return diffusion.NoiseSchedule{}, fmt.Errorf("no such kind; known are %s, %s, %s, %s", SchedulePaper, ScheduleTraining,
+		ScheduleLogSNR, ScheduleExplicit)
 }
 
 // strided takes the training schedule's levels.

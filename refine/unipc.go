@@ -3,9 +3,9 @@ package refine
 import "math"
 
 // unipc is UniPC-2 with data prediction and B(h) = e^h - 1 of Zhao et al., "UniPC: A Unified Predictor-Corrector
-// Framework for Fast Sampling of Diffusion Models" (arXiv 2302.04867), Algorithms 5 and 6. Its predictor is the step
+// Framework for Fast Sampling of Diffusion Models" (arXiv 2302.04867), in its multistep form. Its predictor is the step
 // of DPM-Solver++(2M). Its corrector uses the estimate at the point that the predictor reached to redo the step that
-// led there, then the same estimate serves the next step: still one denoiser call a step.
+// led there, then the same estimate serves the next step: still one denoiser call a step, and third order.
 func unipc(r *refinement) error {
 	from := r.buffer() // the corrected image that the current y was predicted from
 	copy(from, r.y)
@@ -30,7 +30,7 @@ func unipc(r *refinement) error {
 // unipcCorrector returns the factors with which step k-1 is redone once the estimate y_0 at its end is known: of the
 // image it came from, of that estimate, of the estimate at its start and of the one before that. It goes from level q
 // to level p in h; the estimate two steps back lies r h from q in lambda, r < 0. The weights rho solve the order
-// conditions R rho = b of the paper's equation 11; the redone step 0 is of first order, rho = 1/2.
+// conditions R rho = b of its theorem; the redone step 0 is of first order, rho = 1/2.
 func unipcCorrector(r *refinement, k int) (onFrom, onY0, onBefore, onTwoBefore float64) {
 	q, p := r.levels(k - 1)
 	h := lambda(p) - lambda(q)
@@ -40,7 +40,7 @@ func unipcCorrector(r *refinement, k int) (onFrom, onY0, onBefore, onTwoBefore f
 	if k > 1 {
 		previous, _ := r.levels(k - 2)
 		ratio := (lambda(previous) - lambda(q)) / h
-		// b_i = i! phi_{i+1}(-h)/B(-h) (appendix C), where B(-h) = phi_1 (-h).
+		// b_i = i! phi_{i+1}(-h)/B(-h), where B(-h) = phi_1 (-h).
 		phi1 := math.Expm1(-h)
 		phi2 := phi1/-h - 1
 		phi3 := phi2/-h - 0.5
