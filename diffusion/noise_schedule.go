@@ -136,8 +136,8 @@ func LinearSchedule(steps int, start, end float64) (NoiseSchedule, error) {
 	return scheduleOf(steps, func() []float64 { return linspace(start, end, steps) })
 }
 
-// QuadSchedule has betas whose square roots are evenly spaced from sqrt(start) to sqrt(end). This one, the warm-up and the
-// constant schedule are those of the code published with DDPM (arXiv 2006.11239).
+// QuadSchedule has betas whose square roots are evenly spaced from sqrt(start) to sqrt(end). This one, the warm-up and
+// the constant schedule are those of the code published with DDPM (arXiv 2006.11239).
 func QuadSchedule(steps int, start, end float64) (NoiseSchedule, error) {
 	return scheduleOf(steps, func() []float64 {
 		betas := linspace(math.Sqrt(start), math.Sqrt(end), steps)

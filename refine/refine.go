@@ -55,7 +55,8 @@ const (
 	VariancePosterior = "posterior" // that of q(y_{t-1} | y_t, y_0): smaller, as widely used code has it
 )
 
-// Options says how to refine. The zero value with Steps set is the paper's method.
+// Options says how to refine. The zero value with Steps set is the paper's Algorithm 2, but for estimates being clamped
+// to the range of images; NoClip takes that away.
 type Options struct {
 	// Sampler is one of Samplers; "" means "ancestral".
 	Sampler string
