@@ -23,7 +23,7 @@ func random(n int, std float64, stream uint64) []float64 {
 	philox.New(5, stream).Normal(values, 0)
 	out := make([]float64, n)
 	for i, v := range values {
-		out[i] = std * float64(v)
+		out[i] = float64(float32(std) * v)
 	}
 	return out
 }
