@@ -17,6 +17,11 @@ func BenchmarkGemmTile(b *testing.B) {
 				benchTile(b, size[0], size[1], 128, 9)
 			})
 		}
+		for _, k := range []int{32, 64, 256, 512, 1024} {
+			b.Run(fmt.Sprintf("%s/%dx%d/channels=%d", tier, MR(), NR(), k), func(b *testing.B) {
+				benchTile(b, MR(), NR(), k, 9)
+			})
+		}
 		b.Run(fmt.Sprintf("%s/%dx%dx%d", tier, MR(), NR(), 9), func(b *testing.B) {
 			benchTile(b, MR(), NR(), 3, 9)
 		})

@@ -15,7 +15,6 @@ type rowCase struct {
 	rows, width           int
 	x, g, dst             []float32
 	a, b, p, q, r, s1, s2 []float32
-	dst0, sum10, sum20    []float32
 }
 
 func newRowCase(r *rand.Rand, rows, width int) *rowCase {

@@ -14,11 +14,10 @@ import (
 // gemmTier is one instruction set of the matrix tile: C[M][N] += A*B with M up
 // to rows and N up to 2*lanes, all of C in registers.
 type gemmTier struct {
-	name     string            // suffix of the routines
-	rows     int               // largest M
-	lanes    int               // float32 per vector
-	vec      []reg.VecPhysical // vector registers, accumulators first
-	prefetch int               // how many steps of k ahead B is prefetched; 0: not
+	name  string            // suffix of the routines
+	rows  int               // largest M
+	lanes int               // float32 per vector
+	vec   []reg.VecPhysical // vector registers, accumulators first
 }
 
 var gemmAVX512 = gemmTier{name: "AVX512", rows: 14, lanes: 16, vec: zmm()}
@@ -172,16 +171,18 @@ func (r gemmRoutine) segments() {
 }
 
 // step is one k: load a row of B, then for each row of A broadcast and
-// multiply-add.
+// multiply-add. At half the width of AVX-512 the multiply-add takes A from memory
+// itself: a broadcast of its own for each would be one instruction in two.
 func (r gemmRoutine) step() {
 	for j := range r.v {
 		r.VMOVUPS(Mem{Base: rB, Disp: j * r.lanes * 4}, r.b(j))
-		if r.prefetch > 0 && r.lanes == 16 {
-			r.PREFETCHT0(Mem{Base: rB, Disp: (r.prefetch*r.v + j) * r.lanes * 4})
-		}
 	}
 	r.ADDQ(rBKS, rB)
 	for i := range r.m {
+		if r.v == 1 && r.lanes == 16 {
+			r.VFMADD231PS_BCST(r.rowA(i), r.b(0), r.acc(i, 0))
+			continue
+		}
 		s := r.bcast(i)
 		r.VBROADCASTSS(r.rowA(i), s)
 		for j := range r.v {
