@@ -1,0 +1,125 @@
+package imageio
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/color"
+	"image/jpeg"
+)
+
+const (
+	exifPrefix        = "Exif\x00\x00"
+	xmpPrefix         = "http://ns.adobe.com/xap/1.0/\x00"
+	extendedXMPPrefix = "http://ns.adobe.com/xmp/extension/\x00"
+	iccPrefix         = "ICC_PROFILE\x00"
+
+	markerSOS  = 0xda
+	markerAPP1 = 0xe1
+	markerAPP2 = 0xe2
+	markerCOM  = 0xfe
+)
+
+func parseJPEG(data []byte) (*container, error) {
+	config, err := jpeg.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, classifyBare(err)
+	}
+	c := &container{width: config.Width, height: config.Height, depth: 8}
+	c.gray = config.ColorModel == color.GrayModel
+	readSegments(c, data)
+	if config.ColorModel == color.CMYKModel {
+		c.note("CMYK converted to RGB without its colour profile: colours are approximate")
+		c.meta.ICC = nil
+	}
+	c.decode = func() (image.Image, error) { return jpeg.Decode(bytes.NewReader(data)) }
+	return c, nil
+}
+
+// readSegments collects metadata from the segments before the first scan. It
+// stops at the first thing that is no segment: the decoder judges that.
+func readSegments(c *container, data []byte) {
+	var icc iccParts
+	for at := 2; at+4 <= len(data) && data[at] == 0xff; {
+		marker := data[at+1]
+		if marker == 0xff { // fill byte
+			at++
+			continue
+		}
+		n := int(binary.BigEndian.Uint16(data[at+2:]))
+		if marker == markerSOS || n < 2 || at+2+n > len(data) {
+			break
+		}
+		readSegment(c, &icc, marker, data[at+4:at+2+n])
+		at += 2 + n
+	}
+	if profile, err := icc.join(); err != nil {
+		c.note("colour profile dropped: %v", err)
+	} else {
+		c.meta.ICC = profile
+	}
+}
+
+func readSegment(c *container, icc *iccParts, marker byte, body []byte) {
+	starts := func(prefix string) bool { return bytes.HasPrefix(body, []byte(prefix)) }
+	switch {
+	case marker == markerAPP1 && starts(exifPrefix):
+		if block := body[len(exifPrefix):]; c.meta.EXIF == nil && tiffOrder(block) != nil {
+			c.meta.EXIF = bytes.Clone(block)
+		}
+	case marker == markerAPP1 && starts(xmpPrefix):
+		if c.meta.XMP == nil {
+			c.meta.XMP = bytes.Clone(body[len(xmpPrefix):])
+		}
+	case marker == markerAPP1 && starts(extendedXMPPrefix):
+		const note = "extended XMP dropped; the main packet is kept"
+		if len(c.notes) == 0 || c.notes[len(c.notes)-1] != note {
+			c.note(note)
+		}
+	case marker == markerAPP2 && starts(iccPrefix):
+		icc.add(body[len(iccPrefix):])
+	case marker == markerCOM:
+		text := string(bytes.TrimRight(body, "\x00"))
+		if checkText(map[string]string{"Comment": text}) != nil {
+			text = latin1([]byte(text))
+		}
+		if text != "" && checkText(map[string]string{"Comment": text}) == nil {
+			c.meta.addText("Comment", text)
+		}
+	}
+}
+
+// iccParts puts a profile together that is spread over segments, each with its
+// number and the total (ICC.1:2022, annex B.4).
+type iccParts struct {
+	parts [256][]byte
+	total int
+	bad   bool
+}
+
+func (p *iccParts) add(body []byte) {
+	if len(body) < 2 || body[0] == 0 || p.total != 0 && p.total != int(body[1]) || p.parts[body[0]] != nil {
+		p.bad = true
+		return
+	}
+	p.total = int(body[1])
+	p.parts[body[0]] = body[2:]
+}
+
+func (p *iccParts) join() ([]byte, error) {
+	if p.total == 0 && !p.bad {
+		return nil, nil
+	}
+	var profile []byte
+	for i := 1; i <= p.total && !p.bad; i++ {
+		if p.parts[i] == nil {
+			p.bad = true
+		}
+		profile = append(profile, p.parts[i]...)
+	}
+	if p.bad {
+		return nil, fmt.Errorf("its segments do not fit together")
+	}
+	return profile, nil
+}
