@@ -1,0 +1,108 @@
+package upscale
+
+import (
+	"fmt"
+
+	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/imageio"
+)
+
+// BytesPerPixel is about how much memory an output pixel takes while it is
+// refined with the default sampler: the condition, y_t, and two buffers of the
+// sampler, in float32 RGB. UniPC takes 24 more.
+const BytesPerPixel = 48
+
+// Options say how to enlarge an image. The zero value takes what the model was
+// made for.
+type Options struct {
+	// Scale is how many times larger each side becomes, from 1 up; it need not be a
+	// whole number. Zero means the model's own scale. Other scales chain the model
+	// and reduce the result with antialiased bicubic.
+	Scale float64
+	// Width and Height ask for an exact size in pixels instead of a scale. With one
+	// of them the other keeps the aspect; with both the image may be distorted.
+	Width, Height int
+
+	// Steps is the number of refinement steps; 0 means the model's default.
+	Steps int
+	// Sampler is one of refine.Samplers; empty means the model's default.
+	Sampler string
+	// Schedule is the kind of inference noise schedule, see refine.Schedule; empty
+	// means the model's default.
+	Schedule string
+	// Variance is that of ancestral sampling, see refine.Options; empty means the
+	// model's default.
+	Variance string
+	// Eta is the share of fresh noise in DDIM, 0 to 1.
+	Eta float64
+	// Seed chooses the noise, and with it which of the many possible results is
+	// made.
+	Seed uint64
+
+	// Tile is the side of a window in output pixels, rounded up to what the network
+	// needs; 0 chooses one that suits the model. Overlap is how far windows overlap
+	// at least; 0 means a quarter of the window.
+	Tile, Overlap int
+	// Threads is how many goroutines compute; 0 means one per processor. The result
+	// does not depend on it.
+	Threads int
+	// MaxPixels bounds the size of everything that is refined; 0 means
+	// [DefaultMaxPixels].
+	MaxPixels int
+
+	// OnStep, if set, is called after every refinement step.
+	OnStep func(Step)
+	// OnWindow, if set, is called after every window of every step.
+	OnWindow func(Progress)
+}
+
+// Progress is how far the work has come.
+type Progress struct {
+	Pass, Passes    int // run of the model, from 1
+	Call, Calls     int // call of the denoiser in this pass, from 1; most samplers make one for each step
+	Window, Windows int // window of this call, from 1
+	done, total     int // windows of all passes
+}
+
+// Share is the part of all work that is done, 0 to 1.
+func (p Progress) Share() float64 { return float64(p.done) / float64(p.total) }
+
+// Step is the state after one refinement step.
+type Step struct {
+	Pass, Passes int             // run of the model, from 1
+	Index, Steps int             // step of this pass, from 1
+	Gamma        diffusion.Gamma // the noise level reached; 1 after the last step
+	// Preview returns the current estimate of the result of this pass. It costs a
+	// copy of the image, so it is made only when asked for, and can be asked for
+	// during the callback alone.
+	Preview func() *imageio.Image
+}
+
+// Report says how a result was made. With the model of that digest, the image
+// and these settings it can be made again, to the byte on the same kind of
+// processor.
+type Report struct {
+	Model    string  `json:"model"`
+	Digest   string  `json:"digest"`
+	Scale    float64 `json:"scale"` // of the width
+	Passes   int     `json:"passes"`
+	Sampler  string  `json:"sampler"`
+	Schedule string  `json:"schedule"`
+	Steps    int     `json:"steps"`
+	Eta      float64 `json:"eta,omitempty"`
+	Variance string  `json:"variance,omitempty"`
+	Seed     uint64  `json:"seed"`
+	Tile     int     `json:"tile"`
+	Overlap  int     `json:"overlap"`
+	Windows  int     `json:"windows"` // of the last pass
+	SIMD     string  `json:"simd"`    // instruction tier; others differ in rounding
+}
+
+// ConstantError is a result without any content from an image that has some.
+type ConstantError struct{ Value [3]float32 }
+
+// Error says what is wrong with the model or the settings.
+func (e *ConstantError) Error() string {
+	return fmt.Sprintf("the result is one flat colour (%.3f %.3f %.3f of -1 to 1) though the image is not: the model is damaged or does not fit; try another model or more steps",
+		e.Value[0], e.Value[1], e.Value[2])
+}

@@ -1,0 +1,65 @@
+package upscale
+
+import (
+	"fmt"
+
+	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/unet"
+)
+
+// samplerOptions joins the options with the model's defaults.
+func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
+	cfg := u.cfg
+	cfg.Inference.Steps = first(o.Steps, cfg.Inference.Steps)
+	if o.Schedule != "" && o.Schedule != cfg.Inference.Schedule.Kind {
+		cfg.Inference.Schedule = refine.Schedule{Kind: o.Schedule}
+	}
+	s, err := cfg.RefineOptions()
+	if err != nil {
+		return s, err
+	}
+	s.Sampler = first(o.Sampler, s.Sampler, refine.SamplerAncestral)
+	s.Variance = first(o.Variance, s.Variance)
+	s.Eta = first(o.Eta, s.Eta)
+	s.Threads = o.Threads
+	if o.Steps < 0 {
+		return s, fmt.Errorf("%d steps: want 1 or more", o.Steps)
+	}
+	grid, err := s.Schedule.Build(s.Steps)
+	if err != nil {
+		return s, err
+	}
+	s.Steps = grid.Steps()
+	return s, s.Validate()
+}
+
+// first is the first value that is not zero.
+func first[T comparable](values ...T) T {
+	var zero T
+	for _, v := range values {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}
+
+// windows chooses the side and the overlap of windows. Networks with attention
+// get what they were trained on, because attention over another number of pixels
+// behaves differently; the others get larger windows, which repeat less work.
+func (u *Upscaler) windows(o Options) (tile, overlap int) {
+	cfg := u.cfg.Network
+	tile = o.Tile
+	if tile <= 0 {
+		tile = cfg.ImageSize
+		if cfg.Family == unet.FamilyLean && len(cfg.Attention) == 0 && cfg.NoMiddleAttention {
+			tile = min(max(256, cfg.ImageSize), 4*cfg.ImageSize)
+		}
+	}
+	tile = roundUp(tile, cfg.Multiple())
+	overlap = o.Overlap
+	if overlap <= 0 {
+		overlap = tile / 4
+	}
+	return tile, min(roundUp(overlap, cfg.Multiple()), max(tile-cfg.Multiple(), cfg.Multiple()))
+}

@@ -1,0 +1,174 @@
+package upscale
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/internal/cpu"
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/refine"
+)
+
+// Upscaler enlarges images with one model. It may be used by several goroutines;
+// they share the weights.
+type Upscaler struct {
+	cfg    model.Config
+	digest string
+	vars   *cpu.Variables
+	// levelOf is what the network takes for a noise level.
+	levelOf func(diffusion.Gamma) float32
+
+	mu   sync.Mutex
+	idle *networkKey // what net was compiled for
+	net  *unetNetwork
+}
+
+// networkKey is what a compiled network can be used again for.
+type networkKey struct{ height, width, threads int }
+
+// New prepares a model. Weights that do not fit the model's configuration, or
+// hold NaN, are an error.
+func New(m *model.Model) (*Upscaler, error) {
+	vars, err := variablesOf(m.Config.Network, m.Weights)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
+	}
+	if m.Config.Scale < 2 {
+		return nil, fmt.Errorf("model %s: its scale is %d, so it does not enlarge images (0: not known; say it when importing)", m.Config.Name, m.Config.Scale)
+	}
+	levelOf, err := noiseLevel(m.Config)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
+	}
+	return &Upscaler{cfg: m.Config, digest: m.Digest, vars: vars, levelOf: levelOf}, nil
+}
+
+// Config is the model's.
+func (u *Upscaler) Config() model.Config { return u.cfg }
+
+// Close frees the compiled network. The Upscaler can still be used.
+func (u *Upscaler) Close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.net != nil {
+		u.net.close()
+		u.net, u.idle = nil, nil
+	}
+}
+
+// take returns a network for windows of the given size: the one that lay idle if
+// it fits, else a new one.
+func (u *Upscaler) take(key networkKey) (*unetNetwork, error) {
+	u.mu.Lock()
+	net, fits := u.net, u.idle != nil && *u.idle == key
+	u.net, u.idle = nil, nil
+	u.mu.Unlock()
+	if net != nil && fits {
+		return net, nil
+	}
+	if net != nil {
+		net.close()
+	}
+	return newNetwork(networkOptions{
+		config: u.cfg.Network, levelOf: u.levelOf, vars: u.vars,
+		height: key.height, width: key.width, threads: key.threads,
+	})
+}
+
+// give keeps a network for the next image.
+func (u *Upscaler) give(key networkKey, net *unetNetwork) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.net != nil {
+		u.net.close()
+	}
+	u.net, u.idle = net, &key
+}
+
+// Upscale enlarges an image. img is not changed; what it says beside its pixels
+// (profile, EXIF, text) is carried over. Grey images stay grey. Alpha is
+// resampled apart, and colours under transparent pixels are filled in from their
+// neighbours so that edges get no fringes.
+//
+// A cancelled ctx ends the work after the current window with ctx's error. A
+// result that holds NaN is an error ([refine.ErrNotFinite]), and so is one flat
+// colour made from an image that is not ([ConstantError]).
+func (u *Upscaler) Upscale(ctx context.Context, img *imageio.Image, o Options) (*imageio.Image, *Report, error) {
+	if err := img.Validate(); err != nil {
+		return nil, nil, fmt.Errorf("upscale: %w", err)
+	}
+	r, err := u.newRun(ctx, img, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("upscale: %w", err)
+	}
+	out, err := r.image(img)
+	if err != nil {
+		return nil, nil, fmt.Errorf("upscale: %w", err)
+	}
+	return out, r.report(), nil
+}
+
+// run is one image on its way.
+type run struct {
+	*Upscaler
+	ctx     context.Context
+	o       Options
+	sampler refine.Options
+	in      size
+	target  size
+	passes  []size // input size of every run of the model
+	plans   []*Plan
+	tile    int
+	overlap int
+	done    int // windows so far
+	total   int // windows of all passes
+}
+
+// newRun checks the options and plans the work.
+func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*run, error) {
+	if o.Threads <= 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	r := &run{Upscaler: u, ctx: ctx, o: o, in: size{img.Height, img.Width}}
+	var err error
+	if r.target, err = o.targetSize(r.in, u.cfg.Scale); err != nil {
+		return nil, err
+	}
+	if r.sampler, err = u.samplerOptions(o); err != nil {
+		return nil, err
+	}
+	r.passes = planPasses(r.in, r.target, u.cfg.Scale)
+	r.tile, r.overlap = u.windows(o)
+	calls := refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps)
+	for _, in := range r.passes {
+		out := in.times(u.cfg.Scale)
+		if err := o.checkPixels(out); err != nil {
+			return nil, err
+		}
+		plan, err := NewPlan(Geometry{
+			Height: out.h, Width: out.w, Multiple: u.cfg.Network.Multiple(), Window: r.tile, Overlap: r.overlap,
+			Least: u.cfg.Network.ImageSize,
+		})
+		if err != nil {
+			return nil, err
+		}
+		r.plans = append(r.plans, plan)
+		r.total += calls * plan.Windows()
+	}
+	return r, nil
+}
+
+// report describes the finished run.
+func (r *run) report() *Report {
+	return &Report{
+		Model: r.cfg.Name, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
+		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta,
+		Variance: r.sampler.Variance, Seed: r.o.Seed, Tile: r.tile, Overlap: r.overlap,
+		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(),
+	}
+}
