@@ -21,12 +21,12 @@ func TestAdam(t *testing.T) {
 func checkAdam(t *testing.T, r *rand.Rand, n int, withEMA bool) {
 	t.Helper()
 	const gscale, lr, b1, b2, eps, decay = 0.5, 1e-3, 0.9, 0.999, 1e-8, 0.9999
-	p, m, v := guarded(r, n), guarded(r, n), guarded(r, n)
+	p, m, v := guarded(r, n, canaries), guarded(r, n, canaries), guarded(r, n, canaries)
 	clear(m)
 	clear(v)
 	var ema []float32
 	if withEMA {
-		ema = guarded(r, n)
+		ema = guarded(r, n, canaries)
 		copy(ema, p)
 	}
 	wp, wm, wv, we := make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n)
@@ -34,7 +34,7 @@ func checkAdam(t *testing.T, r *rand.Rand, n int, withEMA bool) {
 		wp[i], we[i] = float64(p[i]), float64(p[i])
 	}
 	for step := 1; step <= 5; step++ {
-		g := guarded(r, n)
+		g := guarded(r, n, nans)
 		c1, c2 := 1-math.Pow(b1, float64(step)), 1-math.Pow(b2, float64(step))
 		Adam(p, g, m, v, ema, gscale, lr, b1, b2, eps, float32(c1), float32(c2), decay)
 		for i := range n {

@@ -60,14 +60,14 @@ func TestElementwise(t *testing.T) {
 // check runs k on n elements that start offset floats into their buffers, into
 // a buffer of its own and then in place.
 func (k elementwise) check(r *rand.Rand, n, offset int) error {
-	x, y, dst := nans(n+offset+guard), nans(n+offset+guard), nans(n+offset+guard)
+	x, y, dst := nans(n+offset+guard), nans(n+offset+guard), canaries(n+offset+guard)
 	in := func(b []float32) []float32 { return b[offset : offset+n : offset+n] }
 	copy(in(x), randoms(r, n))
 	copy(in(y), randoms(r, n))
 	k.run(in(dst), in(x), in(y))
 	for i, v := range dst {
 		if i < offset || i >= offset+n {
-			if v == v {
+			if v != canary {
 				return fmt.Errorf("wrote element %d", i-offset)
 			}
 			continue
@@ -101,12 +101,12 @@ func TestAxpy(t *testing.T) {
 	forEachTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(11, 12))
 		for n := range 130 {
-			x, dst := randoms(r, n), append(randoms(r, n), nans(guard)...)
+			x, dst := guarded(r, n, nans), append(randoms(r, n), canaries(guard)...)
 			before := append([]float32(nil), dst...)
 			Axpy(dst[:n], 0.75, x)
 			for i := range dst {
 				if i >= n {
-					if dst[i] == dst[i] {
+					if dst[i] != canary {
 						t.Fatalf("%d elements: wrote element %d", n, i)
 					}
 					continue

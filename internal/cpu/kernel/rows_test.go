@@ -9,8 +9,8 @@ import (
 // widths are numbers of channels around the blocks of every tier.
 var widths = []int{1, 2, 3, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 47, 48, 63, 64, 65, 95, 96, 97, 128, 129}
 
-// rowCase is the random input of the kernels over rows: each slice has an odd
-// start and NaN behind it.
+// rowCase is the random data of the kernels over rows, each slice at an odd
+// start: inputs between NaN, outputs between canaries.
 type rowCase struct {
 	rows, width           int
 	x, g, dst             []float32
@@ -19,27 +19,29 @@ type rowCase struct {
 
 func newRowCase(r *rand.Rand, rows, width int) *rowCase {
 	c := &rowCase{rows: rows, width: width}
-	for _, s := range []*[]float32{&c.x, &c.g, &c.dst} {
-		*s = guarded(r, rows*width)
+	for _, s := range []*[]float32{&c.x, &c.g} {
+		*s = guarded(r, rows*width, nans)
 	}
-	for _, s := range []*[]float32{&c.a, &c.b, &c.p, &c.q, &c.r, &c.s1, &c.s2} {
-		*s = guarded(r, width)
+	c.dst = guarded(r, rows*width, canaries)
+	for _, s := range []*[]float32{&c.a, &c.b, &c.p, &c.q, &c.r} {
+		*s = guarded(r, width, nans)
 	}
+	c.s1, c.s2 = guarded(r, width, canaries), guarded(r, width, canaries)
 	return c
 }
 
-// guarded is n random numbers between NaNs.
-func guarded(r *rand.Rand, n int) []float32 {
-	offset := r.IntN(16)
-	x := nans(offset + n + guard)
+// guarded is n random numbers with guards on both sides.
+func guarded(r *rand.Rand, n int, guards func(int) []float32) []float32 {
+	offset := 1 + r.IntN(16)
+	x := guards(offset + n + guard)
 	copy(x[offset:], randoms(r, n))
 	return x[offset : offset+n]
 }
 
-// intact tells whether the NaNs behind x are still there.
+// intact tells whether the canaries behind x are still there.
 func intact(x []float32) bool {
 	for _, v := range x[len(x) : len(x)+guard] {
-		if v == v {
+		if v != canary {
 			return false
 		}
 	}
