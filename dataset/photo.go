@@ -1,12 +1,7 @@
 package dataset
 
 import (
-	"bytes"
-	"fmt"
-	"image"
-	_ "image/jpeg"
-	_ "image/png"
-
+	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/resample"
 )
 
@@ -16,28 +11,14 @@ type photo struct {
 	pix           []uint8
 }
 
-// decode decodes an image of any supported format.
+// decode decodes an image of any supported format, upright and in RGB. What is transparent is laid over white.
 func decode(data []byte, name string) (*photo, error) {
-	cfg, _, err := image.DecodeConfig(bytes.NewReader(data))
+	img, err := imageio.Decode(data, name, imageio.Limits{})
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Width*cfg.Height > 64<<20 {
-		return nil, fmt.Errorf("%dx%d pixels are too many", cfg.Width, cfg.Height)
-	}
-	img, _, err := image.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	b := img.Bounds()
-	p := &photo{b.Dy(), b.Dx(), make([]uint8, 0, 3*b.Dx()*b.Dy())}
-	for y := b.Min.Y; y < b.Max.Y; y++ {
-		for x := b.Min.X; x < b.Max.X; x++ {
-			r, g, bl, _ := img.At(x, y).RGBA()
-			p.pix = append(p.pix, uint8(r>>8), uint8(g>>8), uint8(bl>>8))
-		}
-	}
-	return p, nil
+	img.Flatten([3]float32{1, 1, 1})
+	return &photo{img.Height, img.Width, img.RGB8()}, nil
 }
 
 // reduce scales the shorter side down to size, antialiased, and cuts the centre square.
