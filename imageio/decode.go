@@ -1,6 +1,7 @@
 package imageio
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"image"
@@ -81,29 +82,39 @@ func ReadFile(path string, limits Limits) (*Image, error) {
 	return Decode(data, path, limits)
 }
 
-// readAll reads a file of at most limit bytes; it does not trust the size that
-// the file system tells, which is 0 for pipes.
+// readAll reads a file of at most limit bytes.
 func readAll(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("imageio: %w", err)
 	}
 	defer f.Close()
-	return ReadAll(f, path, Limits{MaxBytes: limit})
+	var size int64 // only a hint: it is 0 for pipes
+	if st, err := f.Stat(); err == nil && st.Mode().IsRegular() {
+		size = st.Size()
+	}
+	return readUpTo(f, path, size, limit)
 }
 
 // ReadAll reads r to its end for [Decode] and fails when it is longer than the
 // limit. name stands in errors; use "stdin" or the like for a stream.
 func ReadAll(r io.Reader, name string, limits Limits) ([]byte, error) {
-	limit := limits.withDefaults().MaxBytes
-	data, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("imageio: read %s: %w", name, err)
+	return readUpTo(r, name, 0, limits.withDefaults().MaxBytes)
+}
+
+func readUpTo(r io.Reader, name string, size, limit int64) ([]byte, error) {
+	var b bytes.Buffer
+	if size <= limit {
+		b.Grow(int(size) + bytes.MinRead)
+		if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
+			return nil, fmt.Errorf("imageio: read %s: %w", name, err)
+		}
+		size = int64(b.Len())
 	}
-	if int64(len(data)) > limit {
-		return nil, fmt.Errorf("imageio: read %s: %w: the limit is %d MiB", name, ErrTooLarge, limit>>20)
+	if size > limit {
+		return nil, fmt.Errorf("imageio: read %s: %w: the limit is %d bytes", name, ErrTooLarge, limit)
 	}
-	return data, nil
+	return b.Bytes(), nil
 }
 
 // Decode reads a picture; its format is found from its content. name stands in
