@@ -1,0 +1,167 @@
+package train
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/BurntSushi/toml"
+
+	"github.com/sr3-go/sr3/unet"
+)
+
+// maxConfigFile bounds the size of a configuration file in bytes.
+const maxConfigFile = 1 << 20
+
+// LoadConfig returns [DefaultConfig] changed by the TOML file (none if file is empty), then by sets, each of the form
+// section.key=value: train.rate=1e-4, model.multipliers=[1,2,4], model.preset=tiny. Values are TOML; what is not is
+// taken for a string, so strings need no quotes. Unknown keys, values of a wrong type and settings that do not fit
+// together are errors.
+func LoadConfig(file string, sets []string) (Config, error) {
+	tree := map[string]any{}
+	if file != "" {
+		text, err := readConfigFile(file)
+		if err != nil {
+			return Config{}, fmt.Errorf("load config: %w", err)
+		}
+		if _, err := toml.Decode(text, &tree); err != nil {
+			return Config{}, fmt.Errorf("load config %s: %w", file, err)
+		}
+	}
+	for _, set := range sets {
+		if err := applySet(tree, set); err != nil {
+			return Config{}, fmt.Errorf("load config: --set %s: %w", set, err)
+		}
+	}
+	cfg, err := fromTree(tree)
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("load config %s: %w", strings.Join(append([]string{file}, sets...), " "), err)
+	}
+	return cfg, nil
+}
+
+// LoadRunConfig is LoadConfig for the run directory outDir: with no file given, a run that is already there goes on
+// with its own config.toml, changed by sets.
+func LoadRunConfig(outDir, file string, sets []string) (Config, error) {
+	own := filepath.Join(outDir, configFile)
+	if file == "" && HasRun(outDir) {
+		if _, err := os.Stat(own); !errors.Is(err, fs.ErrNotExist) {
+			file = own
+		}
+	}
+	return LoadConfig(file, sets)
+}
+
+func readConfigFile(file string) (string, error) {
+	info, err := os.Stat(file)
+	if err != nil {
+		return "", err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxConfigFile {
+		return "", fmt.Errorf("%s: want a TOML file of at most %d bytes", file, maxConfigFile)
+	}
+	text, err := os.ReadFile(file)
+	return string(text), err
+}
+
+// applySet puts the value of section.key=value into the tree.
+func applySet(tree map[string]any, set string) error {
+	key, text, ok := strings.Cut(set, "=")
+	if !ok {
+		return errors.New("want section.key=value, such as train.rate=1e-4")
+	}
+	parts := strings.Split(strings.TrimSpace(key), ".")
+	if len(parts) < 2 {
+		return fmt.Errorf("%q names no section: want section.key=value, such as train.rate=1e-4", key)
+	}
+	for _, section := range parts[:len(parts)-1] {
+		next, ok := tree[section].(map[string]any)
+		if !ok {
+			if tree[section] != nil {
+				return fmt.Errorf("%q is no section", section)
+			}
+			next = map[string]any{}
+			tree[section] = next
+		}
+		tree = next
+	}
+	tree[parts[len(parts)-1]] = parseValue(strings.TrimSpace(text))
+	return nil
+}
+
+// parseValue reads a TOML value; anything else is a string.
+func parseValue(text string) any {
+	var v struct{ V any }
+	if _, err := toml.Decode("V = "+text, &v); err != nil || strings.Contains(text, "\n") {
+		return text
+	}
+	return v.V
+}
+
+// fromTree lays the tree over the defaults, or over the preset that it names.
+func fromTree(tree map[string]any) (Config, error) {
+	cfg := DefaultConfig()
+	if model, ok := tree["model"].(map[string]any); ok {
+		if name, ok := model["preset"].(string); ok && name != "" {
+			net, err := unet.Preset(name)
+			if err != nil {
+				return Config{}, fmt.Errorf("model.preset: %w", err)
+			}
+			cfg.Model.Config = net
+		}
+	}
+	var text bytes.Buffer
+	if err := toml.NewEncoder(&text).Encode(tree); err != nil {
+		return Config{}, err
+	}
+	meta, err := toml.Decode(text.String(), &cfg)
+	if err != nil {
+		return Config{}, err
+	}
+	if unknown := meta.Undecoded(); len(unknown) > 0 {
+		return Config{}, fmt.Errorf("unknown key %s; the keys are those of the resolved configuration, which --dry-run prints", unknown[0])
+	}
+	cfg.Model.Preset = ""
+	return cfg.resolved(), nil
+}
+
+// resolved writes out defaults, so that equal configurations are equal.
+func (c Config) resolved() Config {
+	c.Model.Config = c.Model.Resolved()
+	c.Model.Attention = append([]int{}, c.Model.Attention...)
+	c.Data.Dirs = append([]string{}, c.Data.Dirs...)
+	c.Data.Val = append([]string{}, c.Data.Val...)
+	return c
+}
+
+// TOML returns the configuration as [LoadConfig] reads it.
+func (c Config) TOML() (string, error) {
+	var b bytes.Buffer
+	b.WriteString("# Configuration of a training run of sr3. Read by: sr3 train --config FILE\n\n")
+	enc := toml.NewEncoder(&b)
+	enc.Indent = ""
+	if err := enc.Encode(c.resolved()); err != nil {
+		return "", fmt.Errorf("write config: %w", err)
+	}
+	return b.String(), nil
+}
+
+// parseConfig reads what TOML wrote, and checks it.
+func parseConfig(text string) (Config, error) {
+	tree := map[string]any{}
+	if _, err := toml.Decode(text, &tree); err != nil {
+		return Config{}, err
+	}
+	cfg, err := fromTree(tree)
+	if err != nil {
+		return Config{}, err
+	}
+	return cfg, cfg.Validate()
+}

@@ -1,0 +1,62 @@
+package train
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/sr3-go/sr3/dataset"
+	"github.com/sr3-go/sr3/internal/cpu"
+	"github.com/sr3-go/sr3/unet"
+)
+
+// dryRun prints the resolved configuration and what a run would cost. It opens the images, if any are named, and
+// compiles the training step, but computes and writes nothing.
+func dryRun(opt Options) error {
+	cfg, out := opt.Config, opt.Log
+	if out == nil {
+		out = io.Discard
+	}
+	text, err := cfg.TOML()
+	if err != nil {
+		return err
+	}
+	params, err := unet.Parameters(cfg.Model.Config)
+	if err != nil {
+		return err
+	}
+	flops, err := unet.FLOPs(cfg.Model.Config, cfg.Data.Crop, cfg.Data.Crop)
+	if err != nil {
+		return err
+	}
+	vars := cpu.NewVariables()
+	s, err := newStepper(cfg, vars)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	count := unet.Count(params)
+	variables := count * 4 * int64(len(tensorNames))
+	fmt.Fprint(out, text)
+	fmt.Fprintf(out, "\n# parameters          %d\n", count)
+	fmt.Fprintf(out, "# forward pass        %.3f GFLOP for an example (convolutions and linear layers)\n", float64(flops)/1e9)
+	fmt.Fprintf(out, "# training step       %.1f GFLOP (three times the forward pass, batch %d)\n", 3*float64(flops)*float64(cfg.Train.Batch)/1e9, cfg.Train.Batch)
+	fmt.Fprintf(out, "# memory              %.0f MiB weights, average and optimiser; %.0f MiB for the step; up to %d MiB decoded images\n",
+		float64(variables)/(1<<20), float64(s.memory())/(1<<20), cfg.Data.CacheMB)
+	if len(cfg.Data.Dirs) > 0 {
+		set, err := dataset.Open(cfg.Data.Dirs, cfg.dataOptions(nil))
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		fmt.Fprintf(out, "# images              %d\n", set.Len())
+	}
+	_, err = fmt.Fprintf(out, "# run directory       %s (%s)\n", opt.OutDir, runState(opt.OutDir))
+	return err
+}
+
+// runState says whether a run would go on or begin.
+func runState(dir string) string {
+	if dir != "" && HasRun(dir) {
+		return "goes on from its checkpoint"
+	}
+	return "begins anew"
+}

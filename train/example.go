@@ -1,0 +1,101 @@
+package train
+
+import (
+	"github.com/sr3-go/sr3/dataset"
+	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/internal/philox"
+	"github.com/sr3-go/sr3/unet"
+)
+
+// The streams of random numbers under the seed of a run, by their top byte (package dataset uses 1 to 15); the rest of
+// the number is the step.
+const (
+	streamGamma   = 16 << 56
+	streamNoise   = 17 << 56
+	streamDropout = 18 << 56
+)
+
+// examples is a batch with everything that Algorithm 1 draws for it.
+type examples struct {
+	*dataset.Batch
+	noise  []float32 // eps, standard normal, as HR
+	alpha  []float32 // [N] sqrt(gamma)
+	sigma  []float32 // [N] sqrt(1-gamma)
+	level  []float32 // [N] what the network is told: sqrt(gamma), or the timestep
+	weight []float32 // [N] of the loss
+	seeds  philox.Stream
+}
+
+// drawer makes the examples of any step: a function of the configuration and the step alone.
+type drawer struct {
+	set       *dataset.Set
+	seed      uint64
+	objective diffusion.Objective
+	draw      diffusion.GammaDraw
+	schedule  diffusion.NoiseSchedule
+	stratify  bool
+	// timesteps says that the network is conditioned on a whole number; regression that it refines nothing.
+	timesteps, regression bool
+}
+
+func newDrawer(cfg Config, set *dataset.Set) (*drawer, error) {
+	schedule, err := cfg.Diffusion.Schedule.Build()
+	if err != nil {
+		return nil, err
+	}
+	return &drawer{
+		set: set, seed: cfg.Train.Seed, objective: cfg.objective(), draw: cfg.Diffusion.GammaDraw, schedule: schedule,
+		stratify: cfg.Diffusion.Stratified, timesteps: cfg.Model.Family == unet.FamilyDDPM,
+		regression: cfg.Train.Objective == ObjectiveRegression,
+	}, nil
+}
+
+// examples makes those of a step, counted from 0.
+func (d *drawer) examples(step int) (*examples, error) {
+	batch, err := d.set.Batch(step)
+	if err != nil {
+		return nil, err
+	}
+	n := batch.N
+	e := &examples{
+		Batch: batch, noise: make([]float32, len(batch.HR)), seeds: philox.New(d.seed, streamDropout|uint64(step)),
+		alpha: make([]float32, n), sigma: make([]float32, n), level: make([]float32, n), weight: make([]float32, n),
+	}
+	random := philox.New(d.seed, streamGamma|uint64(step))
+	for i := range n {
+		d.noiseLevel(e, i, random)
+	}
+	if !d.regression {
+		philox.New(d.seed, streamNoise|uint64(step)).Normal(e.noise, 0)
+	}
+	return e, nil
+}
+
+// noiseLevel draws gamma for example i (line 3 of Algorithm 1).
+func (d *drawer) noiseLevel(e *examples, i int, random philox.Stream) {
+	if d.regression { // neither signal nor noise in the place of y
+		e.weight[i] = 1
+		return
+	}
+	n := uint64(e.N)
+	u, v := random.Float64(uint64(i)), random.Float64(n+uint64(i))
+	if d.stratify {
+		u = min((float64(i)+u)/float64(n), 1-0x1p-53)
+	}
+	var gamma diffusion.Gamma
+	if d.timesteps {
+		t := int(u * float64(d.schedule.Steps()))
+		gamma, e.level[i] = d.schedule.Gamma(t+1), float32(t)
+	} else {
+		gamma = d.draw.Draw(d.schedule, u, v)
+		e.level[i] = float32(gamma.Alpha())
+	}
+	e.alpha[i], e.sigma[i] = float32(gamma.Alpha()), float32(gamma.Sigma())
+	e.weight[i] = float32(d.objective.Weight(gamma))
+}
+
+// dropoutSeed is the seed of dropout in a micro-batch: two numbers below 2^24.
+func (e *examples) dropoutSeed(micro int) [2]float32 {
+	w := e.seeds.Uint64(uint64(micro))
+	return [2]float32{float32(w & 0xffffff), float32(w >> 24 & 0xffffff)}
+}

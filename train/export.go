@@ -1,0 +1,81 @@
+package train
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+
+	"github.com/sr3-go/sr3/checkpoint"
+	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/refine"
+)
+
+// export writes the averaged weights in half precision as a model into the run directory. A regression is not
+// exported: a model refines, and it does not.
+func (r *run) export(name string) error {
+	if r.cfg.Train.Objective == ObjectiveRegression {
+		return nil
+	}
+	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA), Card: r.card()}
+	if err := m.Save(filepath.Join(r.opt.OutDir, name), checkpoint.F16); err != nil {
+		return fmt.Errorf("export model: %w", err)
+	}
+	return nil
+}
+
+// modelConfig is what a model says about itself.
+func modelConfig(cfg Config) model.Config {
+	return model.Config{
+		FormatVersion: model.FormatVersion, Name: cfg.Model.Name, Scale: cfg.Model.Scale, Network: cfg.Model.Config,
+		Diffusion: model.Diffusion{
+			Prediction: cfg.objective().Prediction, Loss: cfg.Diffusion.Loss, Residual: cfg.Diffusion.Residual,
+			Schedule: cfg.Diffusion.Schedule, GammaDraw: cfg.Diffusion.GammaDraw,
+		},
+		Inference: model.Inference{
+			Sampler: refine.SamplerDDIM, Steps: cfg.Train.SampleRefine,
+			Schedule: refine.Schedule{Kind: refine.ScheduleLogSNR}, Clip: true,
+		},
+		Condition: model.Condition{Quantised8: cfg.Data.Quantise},
+		Source:    "sr3 train",
+	}
+}
+
+// card describes the model for people.
+func (r *run) card() string {
+	c := r.cfg
+	return fmt.Sprintf("# %s\n\nA `%s` network that makes images %d times larger, trained by `sr3 train`: %d steps of %d examples "+
+		"(crops of %dx%d pixels), seed %d, %s prediction, %s loss, Adam at %g. The weights are the moving average (decay %g).\n",
+		c.Model.Name, c.Model.Family, c.Model.Scale, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop, c.Train.Seed,
+		c.objective().Prediction, c.Diffusion.Loss, c.Train.Rate, c.Train.EMA)
+}
+
+// startFromModel begins from a model's weights, which must be of the configured network.
+func startFromModel(nameOrPath string, cfg Config) (*Start, error) {
+	m, err := model.Open(nameOrPath)
+	if err != nil {
+		return nil, fmt.Errorf("begin from a model: %w", err)
+	}
+	theirs, ours := cfg, cfg
+	theirs.AdoptModel(m)
+	if !reflect.DeepEqual(theirs.Model.Config, ours.resolved().Model.Config) {
+		return nil, fmt.Errorf("begin from model %s: its network is %+v, the configuration's is %+v; take the model's (Config.AdoptModel), or change [model]",
+			nameOrPath, theirs.Model.Config, ours.Model.Config)
+	}
+	return &Start{Weights: m.Weights}, nil
+}
+
+// AdoptModel sets the network, the scale and what the network predicts to those of a model, so that training can go on
+// from its weights.
+func (c *Config) AdoptModel(m *model.Model) {
+	c.Model.Config = m.Config.Network
+	if m.Config.Scale > 0 {
+		c.Model.Scale = m.Config.Scale
+	}
+	d := m.Config.Diffusion
+	c.Diffusion.Prediction, c.Diffusion.Loss, c.Diffusion.Residual, c.Diffusion.GammaDraw = d.Prediction, d.Loss, d.Residual, d.GammaDraw
+	if len(d.Betas) == 0 {
+		c.Diffusion.Schedule = d.Schedule
+	}
+	c.Data.Quantise = m.Config.Condition.Quantised8
+	*c = c.resolved()
+}

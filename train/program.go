@@ -1,0 +1,243 @@
+package train
+
+import (
+	"fmt"
+
+	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/internal/cpu"
+	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/internal/parallel"
+	"github.com/sr3-go/sr3/unet"
+)
+
+// The labels of the graphs' inputs.
+const (
+	inputHR     = "hr"     // [N, H, W, 3]
+	inputX      = "x"      // [N, H, W, 3]
+	inputNoise  = "noise"  // [N, H, W, 3]
+	inputAlpha  = "alpha"  // [N, 1, 1, 1]
+	inputSigma  = "sigma"  // [N, 1, 1, 1]
+	inputWeight = "weight" // [N, 1, 1, 1]
+	inputLevel  = "level"  // [N]
+	inputSeed   = "seed"   // [2]
+	inputHyper  = "hyper"  // [graph.AdamHyper]
+	inputGrad   = "grad/"  // and a parameter's name
+)
+
+// The labels of the variables that belong to a parameter: its name after one of these. The parameter's own label is
+// its name alone.
+const (
+	prefixEMA = "ema/"
+	prefixM   = "adam.m/"
+	prefixV   = "adam.v/"
+)
+
+// stepper computes optimiser steps. Without accumulation one program does everything; with it, one computes the
+// gradients of a micro-batch, and another the update from their sum.
+type stepper struct {
+	cfg     Config
+	params  []unet.Param
+	compute *cpu.Program
+	update  *cpu.Program // nil without accumulation
+	sums    [][]float32  // of the gradients, by parameter; the update's inputs
+}
+
+// newStepper compiles the training step over the variables.
+func newStepper(cfg Config, vars *cpu.Variables) (*stepper, error) {
+	params, err := unet.Parameters(cfg.Model.Config)
+	if err != nil {
+		return nil, err
+	}
+	s := &stepper{cfg: cfg, params: params}
+	g := graph.New()
+	loss, err := buildLoss(g, cfg, cfg.microBatch(), cfg.Data.Crop, true)
+	if err != nil {
+		return nil, fmt.Errorf("build training step: %w", err)
+	}
+	grads := g.Gradients(loss, variables(g, params, ""))
+	if cfg.microBatch() == cfg.Train.Batch {
+		s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, buildUpdate(g, cfg, params, grads)...), cpu.Options{Threads: cfg.Train.Threads})
+		return s, err
+	}
+	if s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, grads...), cpu.Options{Threads: cfg.Train.Threads}); err != nil {
+		return nil, err
+	}
+	return s, s.compileUpdate(vars)
+}
+
+// compileUpdate makes the second program of accumulation, whose inputs are the summed gradients.
+func (s *stepper) compileUpdate(vars *cpu.Variables) (err error) {
+	g := graph.New()
+	var grads []*graph.Node
+	for _, p := range s.params {
+		grads = append(grads, g.Input(inputGrad+p.Name, p.Shape...))
+	}
+	s.update, err = cpu.Compile(g, vars, buildUpdate(g, s.cfg, s.params, grads), cpu.Options{Threads: s.cfg.Train.Threads})
+	if err != nil {
+		return err
+	}
+	for _, p := range s.params {
+		s.sums = append(s.sums, s.update.Input(inputGrad+p.Name))
+	}
+	return nil
+}
+
+// variables returns the nodes of the parameters, or of what belongs to them.
+func variables(g *graph.Graph, params []unet.Param, prefix string) []*graph.Node {
+	nodes := make([]*graph.Node, len(params))
+	for i, p := range params {
+		nodes[i] = g.Variable(prefix+p.Name, p.Shape...)
+	}
+	return nodes
+}
+
+// buildLoss adds the loss of n examples of size x size pixels: lines 2 to 5 of Algorithm 1 but for the draws, which are
+// inputs, with the prediction, the norm and the target that the configuration names.
+func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (*graph.Node, error) {
+	hr, x := g.Input(inputHR, n, size, size, 3), g.Input(inputX, n, size, size, 3)
+	eps := g.Input(inputNoise, n, size, size, 3)
+	alpha, sigma := g.Input(inputAlpha, n, 1, 1, 1), g.Input(inputSigma, n, 1, 1, 1)
+	y0 := hr
+	if r := cfg.Diffusion.Residual; r != 0 {
+		y0 = g.Scale(g.Sub(hr, x), float32(r))
+	}
+	in := unet.Inputs{
+		Noisy: g.Add(g.Mul(y0, alpha), g.Mul(eps, sigma)), // the forward process q(y|y0), equation 4
+		Level: g.Input(inputLevel, n),
+	}
+	if cfg.Model.InChannels > cfg.Model.OutChannels {
+		in.Condition = x
+	}
+	if training && cfg.Model.Dropout > 0 {
+		in.Seed = g.Input(inputSeed, 2)
+	}
+	prediction, err := unet.Build(g, cfg.Model.Config, in)
+	if err != nil {
+		return nil, err
+	}
+	var target *graph.Node
+	switch cfg.objective().Prediction {
+	case diffusion.PredictEps:
+		target = eps
+	case diffusion.PredictX0:
+		target = y0
+	case diffusion.PredictV:
+		target = g.Sub(g.Mul(eps, alpha), g.Mul(y0, sigma))
+	}
+	return buildNorm(g, cfg.objective(), g.Sub(prediction, target), n), nil
+}
+
+// buildNorm adds the mean over examples and elements of |d| or d^2, weighted by example.
+func buildNorm(g *graph.Graph, o diffusion.Objective, d *graph.Node, n int) *graph.Node {
+	e := g.Abs(d)
+	if o.Norm == diffusion.L2 {
+		e = g.Square(d)
+	}
+	if o.Weighting != diffusion.WeightUniform {
+		e = g.Mul(e, g.Input(inputWeight, n, 1, 1, 1))
+	}
+	return g.Mean(e)
+}
+
+// buildUpdate adds the optimiser: the norm of the gradient, then Adam for every parameter with the gradient scaled
+// down to the bound on its norm.
+func buildUpdate(g *graph.Graph, cfg Config, params []unet.Param, grads []*graph.Node) []*graph.Node {
+	var squares *graph.Node
+	for _, grad := range grads {
+		sum := g.Reshape(g.Sum(g.Square(grad)), 1)
+		if squares == nil {
+			squares = sum
+		} else {
+			squares = g.Add(squares, sum)
+		}
+	}
+	norm := g.Sqrt(squares)
+	hyper := g.Input(inputHyper, graph.AdamHyper)
+	if clip := cfg.Train.Clip; clip > 0 {
+		hyper = g.Mul(hyper, buildClip(g, norm, float32(clip)))
+	}
+	op := graph.Adam{B1: float32(cfg.Train.Beta1), B2: float32(cfg.Train.Beta2), Epsilon: float32(cfg.Train.Epsilon)}
+	out := []*graph.Node{norm}
+	w, m, v, ema := variables(g, params, ""), variables(g, params, prefixM), variables(g, params, prefixV), variables(g, params, prefixEMA)
+	for i := range params {
+		out = append(out, g.Adam(op, w[i], grads[i], m[i], v[i], hyper, ema[i]))
+	}
+	return out
+}
+
+// buildClip returns factors for Adam's numbers: min(1, clip/norm) for the one on the gradient, 1 for the others.
+func buildClip(g *graph.Graph, norm *graph.Node, clip float32) *graph.Node {
+	ratio := g.Div(g.Fill(clip, 1), g.Affine(norm, 1, 1e-12))
+	less := g.ReLU(g.Affine(ratio, -1, 1)) // 1 - min(1, ratio)
+	only := make([]float32, graph.AdamHyper)
+	only[graph.AdamClip] = 1
+	return g.Affine(g.Mul(g.Constant(only, graph.AdamHyper), less), -1, 1)
+}
+
+// step does one optimiser step on a batch and returns its loss and the norm of its gradient before clipping. hyper are
+// Adam's numbers of the step.
+func (s *stepper) step(e *examples, hyper []float32) (loss, norm float64) {
+	if s.update == nil {
+		fill(s.compute, e, 0, e.N, 0)
+		copy(s.compute.Input(inputHyper), hyper)
+		s.compute.Run()
+		return float64(s.compute.Output(0)[0]), float64(s.compute.Output(1)[0])
+	}
+	micro := s.cfg.microBatch()
+	parts := e.N / micro
+	for _, sum := range s.sums {
+		clear(sum)
+	}
+	for part := range parts {
+		fill(s.compute, e, part*micro, micro, part)
+		s.compute.Run()
+		loss += float64(s.compute.Output(0)[0]) / float64(parts)
+		parallel.For(s.cfg.Train.Threads, len(s.sums), func(i int) {
+			addScaled(s.sums[i], s.compute.Output(1+i), 1/float32(parts))
+		})
+	}
+	copy(s.update.Input(inputHyper), hyper)
+	s.update.Run()
+	return loss, float64(s.update.Output(0)[0])
+}
+
+// addScaled adds f times src to dst.
+func addScaled(dst, src []float32, f float32) {
+	src = src[:len(dst)]
+	for i := range dst {
+		dst[i] += f * src[i]
+	}
+}
+
+// fill copies count examples, from the first one on, into the inputs of a program that computes a loss.
+func fill(p *cpu.Program, e *examples, first, count, micro int) {
+	n := e.H * e.W * 3
+	images := func(label string, values []float32) { copy(p.Input(label), values[first*n:(first+count)*n]) }
+	scalars := func(label string, values []float32) { copy(p.Input(label), values[first:first+count]) }
+	images(inputHR, e.HR)
+	images(inputX, e.X)
+	images(inputNoise, e.noise)
+	scalars(inputAlpha, e.alpha)
+	scalars(inputSigma, e.sigma)
+	scalars(inputLevel, e.level)
+	scalars(inputWeight, e.weight)
+	seed := e.dropoutSeed(micro)
+	copy(p.Input(inputSeed), seed[:])
+}
+
+// memory is what the programs hold besides variables, in bytes.
+func (s *stepper) memory() int64 {
+	n := s.compute.MemoryBytes()
+	if s.update != nil {
+		n += s.update.MemoryBytes()
+	}
+	return n
+}
+
+// close ends the programs' goroutines.
+func (s *stepper) close() {
+	s.compute.Close()
+	if s.update != nil {
+		s.update.Close()
+	}
+}

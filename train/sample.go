@@ -1,0 +1,292 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"math"
+
+	"github.com/sr3-go/sr3/dataset"
+	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/internal/cpu"
+	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/metric"
+	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/unet"
+)
+
+// sampleSeed is the seed of all noise in pictures and validation, so that they differ by the weights alone.
+const sampleSeed = 1
+
+// sampler draws pictures and measures the validation loss with the averaged weights. It never touches the state of
+// the run.
+type sampler struct {
+	cfg      Config
+	state    *state
+	vars     *cpu.Variables // a copy of the averages under the parameters' names
+	pictures *dataset.Batch
+	val      *drawer      // nil without validation images
+	refiner  *cpu.Program // one call of the network on the pictures
+	loss     *cpu.Program // of a micro-batch, nil before it is needed
+}
+
+// newSampler opens the images to draw: those held out, or else some of those trained on.
+func newSampler(cfg Config, s *state, report func(string, error)) (*sampler, error) {
+	out := &sampler{cfg: cfg, state: s, vars: cpu.NewVariables()}
+	dirs := cfg.Data.Val
+	if len(dirs) > 0 {
+		opt := cfg.dataOptions(report)
+		opt.Batch, opt.Seed, opt.Flip, opt.Rotate = cfg.microBatch(), sampleSeed, false, false
+		set, err := dataset.Open(dirs, opt)
+		if err != nil {
+			return nil, fmt.Errorf("validation images: %w", err)
+		}
+		held := cfg
+		held.Train.Seed = sampleSeed
+		if out.val, err = newDrawer(held, set); err != nil {
+			return nil, err
+		}
+	} else {
+		dirs = cfg.Data.Dirs
+	}
+	return out, out.openPictures(dirs)
+}
+
+// openPictures takes the same crops every time.
+func (s *sampler) openPictures(dirs []string) error {
+	opt := s.cfg.dataOptions(nil)
+	opt.Size, opt.Batch, opt.Seed, opt.Flip, opt.Rotate = s.cfg.sampleSize(), s.cfg.Train.SampleCount, sampleSeed, false, false
+	opt.CacheBytes = 1 // they are read once
+	set, err := dataset.Open(dirs, opt)
+	if err != nil {
+		return fmt.Errorf("images for pictures (train.sample_size = %d): %w", opt.Size, err)
+	}
+	s.pictures, err = set.Batch(0)
+	return err
+}
+
+// load copies the averages of the run.
+func (s *sampler) load() {
+	for _, p := range s.state.params {
+		s.vars.Set(p.Name, s.state.vars.Get(prefixEMA+p.Name))
+	}
+}
+
+// sample draws the pictures, measures the validation loss and writes both down; it exports the model if it is the best
+// so far.
+func (r *run) sample(ctx context.Context) error {
+	s := r.sampler
+	s.load()
+	r.sampled = r.state.step
+	rec := record{Step: r.state.step, Images: r.state.images}
+	images, err := s.draw(ctx)
+	if err != nil {
+		return fmt.Errorf("draw pictures: %w", err)
+	}
+	grid := newGrid(s.pictures, images)
+	data, err := grid.png()
+	if err != nil {
+		return fmt.Errorf("draw pictures: %w", err)
+	}
+	r.journal.picture(r.state.step, grid.width, grid.height, data)
+	if rec.SamplePSNR, rec.BicubicPSNR, err = s.psnr(images); err != nil {
+		return err
+	}
+	if s.val != nil {
+		if rec.LossVal, err = s.validate(ctx); err != nil {
+			return fmt.Errorf("validate: %w", err)
+		}
+	}
+	r.journal.record(rec)
+	if s.val != nil && rec.LossVal < r.state.best {
+		r.state.best = rec.LossVal
+		return r.export(bestFile)
+	}
+	return nil
+}
+
+// draw refines all pictures at once, or maps them in one call for a regression. It returns images in [-1, 1].
+func (s *sampler) draw(ctx context.Context) ([]float32, error) {
+	if s.refiner == nil {
+		if err := s.compileRefiner(); err != nil {
+			return nil, err
+		}
+	}
+	y := make([]float32, len(s.pictures.HR))
+	if s.cfg.Train.Objective == ObjectiveRegression {
+		if err := s.denoise(ctx, y, make([]float32, len(y)), 0); err != nil {
+			return nil, err
+		}
+	} else if err := refine.Run(ctx, s.refineOptions(), diffusion.DenoiserFunc(s.denoise), y); err != nil {
+		return nil, err
+	}
+	s.addResidual(y)
+	return y, nil
+}
+
+// refineOptions are those that an exported model gets too, but for the noise.
+func (s *sampler) refineOptions() refine.Options {
+	opt := refine.Options{
+		Sampler: refine.SamplerDDIM, Steps: s.cfg.Train.SampleRefine, Schedule: refine.Schedule{Kind: refine.ScheduleLogSNR},
+		Prediction: s.cfg.objective().Prediction, Noise: refine.NewNoise(sampleSeed), Threads: s.cfg.Train.Threads,
+	}
+	if s.cfg.Diffusion.Residual != 0 {
+		opt.ConstrainY0 = s.clampImage
+	}
+	return opt
+}
+
+// clampImage keeps x + y0/residual in [-1, 1].
+func (s *sampler) clampImage(y0 []float32) {
+	r := float32(s.cfg.Diffusion.Residual)
+	for i, x := range s.pictures.X {
+		y0[i] = r * (min(max(x+y0[i]/r, -1), 1) - x)
+	}
+}
+
+// addResidual turns y0 into the image, clamped.
+func (s *sampler) addResidual(y0 []float32) {
+	r := float32(s.cfg.Diffusion.Residual)
+	for i, x := range s.pictures.X {
+		if r != 0 {
+			y0[i] = x + y0[i]/r
+		}
+		y0[i] = min(max(y0[i], -1), 1)
+	}
+}
+
+// denoise is one call of the network.
+func (s *sampler) denoise(_ context.Context, dst, y []float32, gamma diffusion.Gamma) error {
+	copy(s.refiner.Input(inputNoise), y)
+	s.refiner.Input(inputLevel)[0] = s.level(gamma)
+	s.refiner.Run()
+	copy(dst, s.refiner.Output(0))
+	return nil
+}
+
+// level is what the network is told about gamma.
+func (s *sampler) level(gamma diffusion.Gamma) float32 {
+	if s.cfg.Model.Family != unet.FamilyDDPM {
+		return float32(gamma.Alpha())
+	}
+	schedule, err := s.cfg.Diffusion.Schedule.Build()
+	if err != nil {
+		panic("train: " + err.Error()) // it was validated
+	}
+	return float32(max(schedule.Nearest(gamma)-1, 0))
+}
+
+// compileRefiner builds the network for the pictures.
+func (s *sampler) compileRefiner() error {
+	g := graph.New()
+	b := s.pictures
+	in := unet.Inputs{Noisy: g.Input(inputNoise, b.N, b.H, b.W, 3), Level: g.Input(inputLevel, 1)}
+	if s.cfg.Model.InChannels > s.cfg.Model.OutChannels {
+		in.Condition = g.Input(inputX, b.N, b.H, b.W, 3)
+	}
+	out, err := unet.Build(g, s.cfg.Model.Config, in)
+	if err != nil {
+		return err
+	}
+	s.refiner, err = cpu.Compile(g, s.vars, []*graph.Node{out}, cpu.Options{Threads: s.cfg.Train.Threads})
+	if err == nil {
+		copy(s.refiner.Input(inputX), b.X)
+	}
+	return err
+}
+
+// validate returns the mean loss of validation examples, which are the same every time.
+func (s *sampler) validate(ctx context.Context) (float64, error) {
+	if s.loss == nil {
+		g := graph.New()
+		loss, err := buildLoss(g, s.cfg, s.cfg.microBatch(), s.cfg.Data.Crop, false)
+		if err != nil {
+			return 0, err
+		}
+		if s.loss, err = cpu.Compile(g, s.vars, []*graph.Node{loss}, cpu.Options{Threads: s.cfg.Train.Threads}); err != nil {
+			return 0, err
+		}
+	}
+	batches := (s.cfg.Train.ValExamples-1)/s.cfg.microBatch() + 1
+	var sum float64
+	for k := range batches {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		e, err := s.val.examples(k)
+		if err != nil {
+			return 0, err
+		}
+		fill(s.loss, e, 0, e.N, 0)
+		s.loss.Run()
+		sum += float64(s.loss.Output(0)[0])
+	}
+	return sum / float64(batches), nil
+}
+
+// psnr compares the pictures with the truth, and what they started from.
+func (s *sampler) psnr(images []float32) (sample, bicubic float64, err error) {
+	b := s.pictures
+	as8 := func(v []float32) metric.Image { return metric.Image{Height: b.N * b.H, Width: b.W, Pix: toBytes(v)} }
+	truth := as8(b.HR)
+	if sample, err = metric.PSNR(truth, as8(images)); err != nil {
+		return 0, 0, err
+	}
+	bicubic, err = metric.PSNR(truth, as8(b.X))
+	if math.IsInf(bicubic, 0) || math.IsInf(sample, 0) { // JSON has no infinity
+		sample, bicubic = 0, 0
+	}
+	return sample, bicubic, err
+}
+
+// close ends the programs' goroutines.
+func (s *sampler) close() {
+	for _, p := range []*cpu.Program{s.refiner, s.loss} {
+		if p != nil {
+			p.Close()
+		}
+	}
+}
+
+// grid is a picture of rows of three: the low-resolution image enlarged, the sample, the truth.
+type grid struct {
+	width, height int
+	img           *image.NRGBA
+}
+
+const gridGap = 4 // white pixels between pictures
+
+func newGrid(b *dataset.Batch, samples []float32) grid {
+	g := grid{width: 3*b.W + 2*gridGap, height: b.N*b.H + (b.N-1)*gridGap}
+	g.img = image.NewNRGBA(image.Rect(0, 0, g.width, g.height))
+	for i := range g.img.Pix {
+		g.img.Pix[i] = 255
+	}
+	for column, values := range [][]float32{b.X, samples, b.HR} {
+		pix := toBytes(values)
+		for row := range b.N * b.H {
+			at := g.img.PixOffset(column*(b.W+gridGap), row+row/b.H*gridGap)
+			for x := range b.W {
+				copy(g.img.Pix[at+4*x:][:3], pix[(row*b.W+x)*3:])
+			}
+		}
+	}
+	return g
+}
+
+func (g grid) png() ([]byte, error) {
+	var b bytes.Buffer
+	err := png.Encode(&b, g.img)
+	return b.Bytes(), err
+}
+
+// toBytes maps [-1, 1] to 0..255.
+func toBytes(values []float32) []uint8 {
+	out := make([]uint8, len(values))
+	for i, v := range values {
+		out[i] = uint8(min(max((v+1)*127.5+0.5, 0), 255))
+	}
+	return out
+}
