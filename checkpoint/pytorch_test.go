@@ -140,7 +140,7 @@ func (p *pickler) str(s string) *pickler {
 func (p *pickler) op(s string) *pickler { p.WriteString(s); return p }
 
 func (p *pickler) num(v int) *pickler {
-	if v >= 0 && v < 1<<31 {
+	if v >= 0 && v <= math.MaxInt32 {
 		p.WriteByte('J')
 		p.Write(binary.LittleEndian.AppendUint32(nil, uint32(v)))
 		return p
@@ -229,15 +229,15 @@ func TestTensorViews(t *testing.T) {
 		{"offset past the end", 6, 6, []int{1}, []int{1}},
 		{"stride past the end", 6, 0, []int{2, 3}, []int{4, 1}},
 		{"huge stride", 6, 0, []int{3, 3}, []int{math.MaxInt, math.MaxInt}},
-		{"huge size", 6, 0, []int{1 << 62}, []int{0}},
+		{"huge size", 6, 0, []int{math.MaxInt}, []int{0}},
 		{"expanded to gigabytes", 6, 0, []int{1 << 30}, []int{0}},
-		{"overflowing size", 6, 0, []int{1 << 40, 1 << 40}, []int{0, 0}},
+		{"overflowing size", 6, 0, []int{math.MaxInt / 8, math.MaxInt / 8}, []int{0, 0}},
 		{"negative size", 6, 0, []int{-1}, []int{1}},
 		{"negative stride", 6, 5, []int{2}, []int{-1}},
 		{"negative offset", 6, -1, []int{1}, []int{1}},
 		{"ranks differ", 6, 0, []int{1}, []int{1, 1}},
 		{"storage of another size", 7, 0, []int{6}, []int{1}},
-		{"absurd storage", 1 << 61, 0, []int{6}, []int{1}},
+		{"absurd storage", math.MaxInt / 2, 0, []int{6}, []int{1}},
 	}
 	for _, tt := range bad {
 		if x, err := tensorOf(t, "FloatStorage", data, tt.n, tt.offset, tt.size, tt.stride); err == nil {

@@ -49,7 +49,13 @@ func Load(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load model: %w", err)
 	}
-	if _, err := parseMeta(head.Meta); err != nil { // before reading the weights
+	// Before reading the weights, so that no file makes this read more than its
+	// own configuration accounts for.
+	config, err := parseMeta(head.Meta)
+	if err == nil {
+		err = checkTensors(config, head.Tensors)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("load model %s: %w", path, err)
 	}
 	file, err := checkpoint.Read(path)
@@ -89,40 +95,56 @@ func parseMeta(meta map[string]string) (Config, error) {
 	return ParseConfig([]byte(text))
 }
 
-// weights converts the tensors, freeing each as it goes.
-func weights(config Config, file *checkpoint.File) (map[string][]float32, error) {
+// checkTensors compares names, shapes and types with the configuration.
+func checkTensors(config Config, tensors []checkpoint.TensorInfo) error {
 	params, err := unet.Parameters(config.Network)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, p := range params { // all shapes before the first conversion
-		t := file.Tensors[p.Name]
-		if t == nil {
-			return nil, fmt.Errorf("parameter %s is missing; the file does not fit its configuration", p.Name)
+	byName := make(map[string]checkpoint.TensorInfo, len(tensors))
+	for _, t := range tensors {
+		byName[t.Name] = t
+	}
+	for _, p := range params {
+		t, ok := byName[p.Name]
+		if !ok {
+			return fmt.Errorf("parameter %s is missing; the file does not fit its configuration", p.Name)
 		}
 		if !slices.Equal(t.Shape, p.Shape) {
-			return nil, fmt.Errorf("parameter %s has shape %v, the configuration says %v", p.Name, t.Shape, p.Shape)
+			return fmt.Errorf("parameter %s has shape %v, the configuration says %v", p.Name, t.Shape, p.Shape)
 		}
 		switch t.DType {
 		case checkpoint.F16, checkpoint.BF16, checkpoint.F32:
 		default:
-			return nil, fmt.Errorf("parameter %s is stored as %s; want F16, BF16 or F32", p.Name, t.DType)
+			return fmt.Errorf("parameter %s is stored as %s; want F16, BF16 or F32", p.Name, t.DType)
 		}
 	}
-	if len(file.Tensors) != len(params) {
-		return nil, fmt.Errorf("%d tensors where the configuration has %d parameters", len(file.Tensors), len(params))
+	if len(tensors) != len(params) {
+		return fmt.Errorf("%d tensors where the configuration has %d parameters", len(tensors), len(params))
 	}
-	out := make(map[string][]float32, len(params))
-	for _, p := range params {
-		values, err := file.Tensors[p.Name].Float32s()
+	return nil
+}
+
+// weights converts the tensors, freeing each as it goes.
+func weights(config Config, file *checkpoint.File) (map[string][]float32, error) {
+	var infos []checkpoint.TensorInfo
+	for name, t := range file.Tensors {
+		infos = append(infos, checkpoint.TensorInfo{Name: name, DType: t.DType, Shape: t.Shape})
+	}
+	if err := checkTensors(config, infos); err != nil {
+		return nil, err
+	}
+	out := make(map[string][]float32, len(infos))
+	for _, name := range file.Names() {
+		values, err := file.Tensors[name].Float32s()
 		if err != nil {
-			return nil, fmt.Errorf("parameter %s: %w", p.Name, err)
+			return nil, fmt.Errorf("parameter %s: %w", name, err)
 		}
-		if err := checkFinite(p.Name, values); err != nil {
+		if err := checkFinite(name, values); err != nil {
 			return nil, err
 		}
-		out[p.Name] = values
-		delete(file.Tensors, p.Name)
+		out[name] = values
+		delete(file.Tensors, name)
 	}
 	return out, nil
 }
