@@ -166,6 +166,10 @@ func (c *compiler) lower(n *graph.Node) error {
 		c.upsample(n, op)
 	case *graph.AvgPool:
 		c.avgPool(n, op)
+	case *graph.MaxPool:
+		c.maxPool(n, op)
+	case *graph.MaxPoolGrad:
+		c.maxPoolGrad(n, op)
 	case *graph.MatMul:
 		c.matMul(n, op)
 	case *graph.Softmax:

@@ -13,7 +13,7 @@ func Cases() []Case {
 	return slices.Concat(
 		unaryCases(), binaryCases(), sourceCases(), dropoutCases(),
 		convCases(), matmulCases(), softmaxCases(), groupNormCases(),
-		reduceCases(), layoutCases(), poolCases(),
+		reduceCases(), layoutCases(), poolCases(), maxPoolCases(),
 		adamCases(), blockCases(), orderCases(), randomCases(40),
 	)
 }

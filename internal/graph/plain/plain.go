@@ -209,6 +209,10 @@ func (m *Machine) compute(n *graph.Node) []float64 {
 		upsample(op, n, out, in[0])
 	case *graph.AvgPool:
 		avgPool(op, n, out, in[0])
+	case *graph.MaxPool:
+		maxPool(op, n, out, in[0])
+	case *graph.MaxPoolGrad:
+		maxPoolGrad(op, n, out, in[0], in[1])
 	default:
 		panic(fmt.Sprintf("plain: %v is an unknown operation", n))
 	}

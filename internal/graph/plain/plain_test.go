@@ -109,6 +109,18 @@ func TestOperationsByHand(t *testing.T) {
 			[]float64{1, 2, 3, 4, 5, 6, 7, 8}},
 		"upsample": {func(b *inputs) *graph.Node { return b.Upsample(b.count(1, 1, 2, 1), 2) }, []float64{1, 1, 2, 2, 1, 1, 2, 2}},
 		"avgpool":  {func(b *inputs) *graph.Node { return b.AvgPool(b.count(1, 2, 4, 1), 2) }, []float64{3.5, 5.5}},
+		"maxpool":  {func(b *inputs) *graph.Node { return b.MaxPool(b.count(1, 4, 5, 1), 3, 2) }, []float64{13, 15}},
+		"maxpool, channels": {func(b *inputs) *graph.Node { return b.MaxPool(b.of([]float64{-1, 5, -3, 7}, 1, 1, 2, 2), 1, 1) },
+			[]float64{-1, 5, -3, 7}},
+		"maxpool gradient, windows apart": {func(b *inputs) *graph.Node {
+			x := b.count(1, 1, 3, 1)
+			return b.Gradients(b.Sum(b.MaxPool(x, 1, 2)), []*graph.Node{x})[0]
+		}, []float64{1, 0, 1}},
+		"maxpool gradient, shared and equal elements": {func(b *inputs) *graph.Node {
+			x := b.of([]float64{0, 9, 0, 0, 0, 0, 4, 4, 4}, 1, 3, 3, 1)
+			y := b.MaxPool(x, 2, 1) // 9 9 / 4 4
+			return b.Gradients(b.Sum(b.Mul(y, b.count(1, 2, 2, 1))), []*graph.Node{x})[0]
+		}, []float64{0, 1 + 2, 0, 0, 0, 0, 3, 4, 0}},
 		"constant": {func(b *inputs) *graph.Node { return b.Constant([]float32{1, 0.5}, 2) }, []float64{1, 0.5}},
 		"fill":     {func(b *inputs) *graph.Node { return b.Fill(0.5, 2) }, []float64{0.5, 0.5}},
 	} {
