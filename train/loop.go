@@ -179,8 +179,8 @@ func (t *tally) take() (loss, norm float64) {
 
 // pace keeps the time.
 type pace struct {
-	last           time.Time
-	perStep        time.Duration // smoothed
+	last    time.Time
+	perStep time.Duration // smoothed
 	// when the run was last saved, sampled and spoken of
 	saved, sampled, said time.Time
 }

@@ -47,7 +47,7 @@ type record struct {
 // not die because a curve could not be written.
 type journal struct {
 	dir    string
-	mu     sync.Mutex // images may be reported by several goroutines
+	mu     sync.Mutex // guards the log and errs: images are reported by several goroutines
 	extra  io.Writer  // a second place for the log, may be nil
 	log    *os.File
 	stats  *os.File
@@ -113,11 +113,11 @@ func (j *journal) printf(format string, args ...any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	_, err := j.log.WriteString(time.Now().Format("2006-01-02 15:04:05 ") + line)
-	j.note(err)
 	if j.extra != nil {
-		_, err := io.WriteString(j.extra, line)
-		j.note(err)
+		_, err2 := io.WriteString(j.extra, line)
+		err = errors.Join(err, err2)
 	}
+	j.keep(err)
 }
 
 // record writes a line of stats, and its numbers to the event file.
@@ -160,6 +160,13 @@ func (j *journal) picture(step, width, height int, png []byte) {
 
 // note keeps the first few errors.
 func (j *journal) note(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.keep(err)
+}
+
+// keep is note for callers that hold the lock.
+func (j *journal) keep(err error) {
 	if err != nil && len(j.errs) < 4 {
 		j.errs = append(j.errs, err)
 	}
