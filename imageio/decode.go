@@ -204,8 +204,12 @@ func (c *container) finish() {
 	}
 }
 
-// addText stores a pair; the first of a keyword wins.
+// addText stores a pair; the first of a keyword wins. A pair that could not be
+// written again is left out.
 func (m *Metadata) addText(key, value string) {
+	if checkText(map[string]string{key: value}) != nil {
+		return
+	}
 	if m.Text == nil {
 		m.Text = make(map[string]string)
 	}

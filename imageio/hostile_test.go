@@ -229,9 +229,19 @@ func TestBombs(t *testing.T) {
 	}
 }
 
-func FuzzDecode(f *testing.F) {
-	for _, data := range samples(f) {
-		f.Add(data)
+func FuzzPNG(f *testing.F)  { fuzzFormat(f, "png") }
+func FuzzJPEG(f *testing.F) { fuzzFormat(f, "jp") }
+func FuzzWebP(f *testing.F) { fuzzFormat(f, "webp") }
+func FuzzTIFF(f *testing.F) { fuzzFormat(f, "tif") }
+func FuzzBMP(f *testing.F)  { fuzzFormat(f, "bmp") }
+func FuzzGIF(f *testing.F)  { fuzzFormat(f, "gif") }
+
+// fuzzFormat starts from the files whose extension begins with ext.
+func fuzzFormat(f *testing.F, ext string) {
+	for name, data := range samples(f) {
+		if strings.HasPrefix(filepath.Ext(name), "."+ext) {
+			f.Add(data)
+		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := imageio.Decode(data, "damaged.file", imageio.Limits{MaxPixels: 1 << 20, MaxBytes: 1 << 20})

@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/jpeg"
+	"unicode/utf8"
 )
 
 const (
@@ -81,10 +82,10 @@ func readSegment(c *container, icc *iccParts, marker byte, body []byte) {
 		icc.add(body[len(iccPrefix):])
 	case marker == markerCOM:
 		text := string(bytes.TrimRight(body, "\x00"))
-		if checkText(map[string]string{"Comment": text}) != nil {
+		if !utf8.ValidString(text) {
 			text = latin1([]byte(text))
 		}
-		if text != "" && checkText(map[string]string{"Comment": text}) == nil {
+		if text != "" {
 			c.meta.addText("Comment", text)
 		}
 	}

@@ -163,9 +163,8 @@ func (c *container) readTIFFMeta(data []byte, order binary.ByteOrder, entries ma
 		c.meta.XMP = bytes.Clone(e.value)
 	}
 	if e, ok := entries[tagDescription]; ok {
-		pair := string(bytes.TrimRight(e.value, "\x00"))
-		if pair != "" && checkText(map[string]string{"Description": pair}) == nil {
-			c.meta.addText("Description", pair)
+		if text := string(bytes.TrimRight(e.value, "\x00")); text != "" {
+			c.meta.addText("Description", text)
 		}
 	}
 	c.meta.EXIF = exifOfTIFF(data, order, entries)

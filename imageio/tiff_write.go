@@ -51,7 +51,10 @@ func (e *encoder) writeTIFF(w *bufio.Writer) error {
 // tiffStrips returns all strips, of an even total length, and their sizes.
 func (e *encoder) tiffStrips(rows, rowBytes, channels int, order binary.ByteOrder) (pixels []byte, counts []uint32, err error) {
 	var out bytes.Buffer
-	z := zlib.NewWriter(&out)
+	z, err := zlib.NewWriterLevel(&out, pngLevel)
+	if err != nil {
+		return nil, nil, err
+	}
 	row := make([]byte, rowBytes)
 	for y0 := 0; y0 < e.m.Height; y0 += rows {
 		start := out.Len()
