@@ -159,9 +159,8 @@ func TestOldTextChunks(t *testing.T) {
 	}
 }
 
-// peak runs f and returns by how much the memory taken from the system grew.
-func peak(f func()) uint64 {
-	runtime.GC()
+// allocated returns the bytes that f allocates in all, freed or not.
+func allocated(f func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	f()
@@ -190,7 +189,7 @@ func TestSmallFilesCostLittle(t *testing.T) {
 	}
 	for name, data := range map[string][]byte{"png": png, "bmp": bmp, "tiff": tif} {
 		var err error
-		cost := peak(func() { _, err = imageio.Decode(data, "x", imageio.Limits{}) })
+		cost := allocated(func() { _, err = imageio.Decode(data, "x", imageio.Limits{}) })
 		if !errors.Is(err, imageio.ErrCorrupt) || !strings.Contains(err.Error(), "5700x5700") {
 			t.Errorf("%s: error %v", name, err)
 		}
@@ -208,7 +207,7 @@ func emptyPNG(side uint32) []byte {
 }
 
 // TestBombs decodes the costliest pictures that the default limits let in and
-// checks the memory that the whole process takes. It is slow.
+// checks what they allocate in all, an upper bound of what they hold. It is slow.
 func TestBombs(t *testing.T) {
 	if os.Getenv("SR3_SLOW_TESTS") == "" {
 		t.Skip("set SR3_SLOW_TESTS=1 to run")
@@ -218,10 +217,7 @@ func TestBombs(t *testing.T) {
 	for _, format := range []string{"png", "tiff"} {
 		data, _ := encode(t, m, imageio.Options{Format: format})
 		t.Logf("%s: %d bytes", format, len(data))
-		if err := os.WriteFile(filepath.Join(t.TempDir(), "bomb."+format), data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		cost := peak(func() { mustDecode(t, data, "bomb") })
+		cost := allocated(func() { mustDecode(t, data, "bomb") })
 		t.Logf("%s: %d MiB allocated in all", format, cost>>20)
 		if cost > 1<<30 {
 			t.Errorf("%s: %d MiB", format, cost>>20)
