@@ -14,8 +14,8 @@ type Dropout struct {
 // Dropout drops elements of x at the given rate in [0, 1). seed is a tensor [2]
 // of whole numbers below 2^24, the low and the high half of a 48-bit seed; site
 // tells the dropouts of one network apart. Element i is dropped when word i%4 of
-// the Philox block with key (seed, site) and counter i/4, divided by 2^32, is
-// less than rate.
+// block i/4 of stream number site under the seed (see internal/philox), divided
+// by 2^32, is less than rate.
 func (g *Graph) Dropout(x, seed *Node, rate float32, site uint64) *Node {
 	return g.apply(&Dropout{rate, site}, x, seed)
 }
