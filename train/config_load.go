@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -22,6 +22,11 @@ const maxConfigFile = 1 << 20
 // taken for a string, so strings need no quotes. Unknown keys, values of a wrong type and settings that do not fit
 // together are errors.
 func LoadConfig(file string, sets []string) (Config, error) {
+	return loadConfig(DefaultConfig(), file, sets)
+}
+
+// loadConfig changes base by a file and by sets.
+func loadConfig(base Config, file string, sets []string) (Config, error) {
 	tree := map[string]any{}
 	if file != "" {
 		text, err := readConfigFile(file)
@@ -37,7 +42,7 @@ func LoadConfig(file string, sets []string) (Config, error) {
 			return Config{}, fmt.Errorf("load config: --set %s: %w", set, err)
 		}
 	}
-	cfg, err := fromTree(tree)
+	cfg, err := fromTree(base, tree)
 	if err == nil {
 		err = cfg.Validate()
 	}
@@ -50,13 +55,24 @@ func LoadConfig(file string, sets []string) (Config, error) {
 // LoadRunConfig is LoadConfig for the run directory outDir: with no file given, a run that is already there goes on
 // with its own config.toml, changed by sets.
 func LoadRunConfig(outDir, file string, sets []string) (Config, error) {
-	own := filepath.Join(outDir, configFile)
-	if file == "" && HasRun(outDir) {
-		if _, err := os.Stat(own); !errors.Is(err, fs.ErrNotExist) {
-			file = own
+	return LoadInitConfig(outDir, "", file, sets)
+}
+
+// LoadInitConfig is LoadRunConfig for a run that begins from the weights of a model, by name or path: its network and
+// its targets take the place of the defaults, unless outDir already holds a run.
+func LoadInitConfig(outDir, init, file string, sets []string) (Config, error) {
+	base, resuming := DefaultConfig(), HasRun(outDir)
+	if init != "" && !resuming {
+		m, err := model.Open(init)
+		if err != nil {
+			return Config{}, fmt.Errorf("load config: %w", err)
 		}
+		base.AdoptModel(m)
 	}
-	return LoadConfig(file, sets)
+	if own := filepath.Join(outDir, configFile); file == "" && resuming && fileExists(own) {
+		file = own
+	}
+	return loadConfig(base, file, sets)
 }
 
 func readConfigFile(file string) (string, error) {
@@ -105,9 +121,8 @@ func parseValue(text string) any {
 	return v.V
 }
 
-// fromTree lays the tree over the defaults, or over the preset that it names.
-func fromTree(tree map[string]any) (Config, error) {
-	cfg := DefaultConfig()
+// fromTree lays the tree over a configuration, or over the preset that the tree names.
+func fromTree(cfg Config, tree map[string]any) (Config, error) {
 	if model, ok := tree["model"].(map[string]any); ok {
 		if name, ok := model["preset"].(string); ok && name != "" {
 			net, err := unet.Preset(name)
@@ -159,7 +174,7 @@ func parseConfig(text string) (Config, error) {
 	if _, err := toml.Decode(text, &tree); err != nil {
 		return Config{}, err
 	}
-	cfg, err := fromTree(tree)
+	cfg, err := fromTree(DefaultConfig(), tree)
 	if err != nil {
 		return Config{}, err
 	}

@@ -49,28 +49,47 @@ func (r *run) card() string {
 		c.objective().Prediction, c.Diffusion.Loss, c.Train.Rate, c.Train.EMA)
 }
 
-// startFromModel begins from a model's weights, which must be of the configured network.
-func startFromModel(nameOrPath string, cfg Config) (*Start, error) {
-	m, err := model.Open(nameOrPath)
+// StartFromModel returns the beginning that a model and, if it is not nil, Adam's state for it give.
+func StartFromModel(m *model.Model, state *model.OptimizerState) *Start {
+	start := &Start{Weights: m.Weights}
+	if state != nil {
+		start.M, start.V, start.Step = state.M, state.V, int(state.Step)
+	}
+	return start
+}
+
+// openStart reads the model and the optimiser's state, if any, that a run begins from. The model must have the
+// configured network.
+func openStart(opt Options) (*Start, error) {
+	m, err := model.Open(opt.Init)
 	if err != nil {
 		return nil, fmt.Errorf("begin from a model: %w", err)
 	}
-	theirs, ours := cfg, cfg
-	theirs.AdoptModel(m)
-	if !reflect.DeepEqual(theirs.Model.Config, ours.resolved().Model.Config) {
-		return nil, fmt.Errorf("begin from model %s: its network is %+v, the configuration's is %+v; take the model's (Config.AdoptModel), or change [model]",
-			nameOrPath, theirs.Model.Config, ours.Model.Config)
+	theirs, ours := m.Config.Network.Resolved(), opt.Config.Model.Config
+	theirs.Dropout = ours.Dropout // a matter of training alone
+	theirs.Attention = append([]int{}, theirs.Attention...)
+	if !reflect.DeepEqual(theirs, ours) {
+		return nil, fmt.Errorf("begin from model %s: its network is %+v, the configuration's is %+v; leave out [model] in the configuration to take the model's",
+			opt.Init, theirs, ours)
 	}
-	return &Start{Weights: m.Weights}, nil
+	if opt.Optimizer == "" {
+		return StartFromModel(m, nil), nil
+	}
+	state, err := model.ImportOptimizer(opt.Optimizer, m)
+	if err != nil {
+		return nil, err
+	}
+	return StartFromModel(m, state), nil
 }
 
-// AdoptModel sets the network, the scale and what the network predicts to those of a model, so that training can go on
-// from its weights.
+// AdoptModel sets the network, the scale, the size of the crops and what the network predicts to those of a model, so
+// that training can go on from its weights.
 func (c *Config) AdoptModel(m *model.Model) {
 	c.Model.Config = m.Config.Network
 	if m.Config.Scale > 0 {
 		c.Model.Scale = m.Config.Scale
 	}
+	c.Data.Crop, c.Train.SampleSize = m.Config.Network.ImageSize, 0
 	d := m.Config.Diffusion
 	c.Diffusion.Prediction, c.Diffusion.Loss, c.Diffusion.Residual, c.Diffusion.GammaDraw = d.Prediction, d.Loss, d.Residual, d.GammaDraw
 	if len(d.Betas) == 0 {

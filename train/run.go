@@ -27,6 +27,9 @@ type Options struct {
 	// Init is a model, by name or path, whose weights the run begins from, with a fresh optimiser. A run that goes on
 	// does not look at it.
 	Init string
+	// Optimizer is the file of Adam's state ("_opt.pth") that PyTorch saved beside the weights that Init was imported
+	// from; "" for a fresh optimiser. The learning rate and the decays are the configuration's.
+	Optimizer string
 	// Start is another way to begin, from weights and an optimiser's state in memory; nil for none.
 	Start *Start
 	// DryRun prints what would be done to Log and does nothing.
@@ -158,9 +161,11 @@ func (r *run) openState() error {
 		if start != nil {
 			return errors.New("both a model and a state to begin from are given; want one")
 		}
-		if start, err = startFromModel(r.opt.Init, r.cfg); err != nil {
+		if start, err = openStart(r.opt); err != nil {
 			return err
 		}
+	} else if r.opt.Optimizer != "" {
+		return errors.New("an optimiser's state is of use only with the model that it belongs to: give --init too")
 	}
 	r.state, err = newState(r.cfg, start)
 	return err

@@ -303,7 +303,11 @@ func TestBeginFromModel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	start, err := startFromModel(res.Model, cfg)
+	adopted, err := LoadInitConfig(t.TempDir(), res.Model, "", []string{"model.dropout=0.1"})
+	if err != nil || adopted.Data.Crop != 16 || adopted.Model.Channels != 8 {
+		t.Fatalf("the configuration for the model is %+v, %v", adopted, err)
+	}
+	start, err := openStart(Options{Config: adopted, Init: res.Model})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,6 +329,41 @@ func TestBeginFromModel(t *testing.T) {
 	other := tinyConfig(t, "model.channels=16")
 	if _, err := Run(t.Context(), Options{Config: other, OutDir: t.TempDir(), Data: data, Init: res.Model}); err == nil || !strings.Contains(err.Error(), res.Model) {
 		t.Errorf("a model of another network is taken: %v", err)
+	}
+}
+
+// TestPyTorchRunGoesOn takes weights and optimiser from PyTorch's files.
+func TestPyTorchRunGoesOn(t *testing.T) {
+	const gen, opt = "../checkpoint/testdata/I10_E1_gen.pth", "../checkpoint/testdata/I10_E1_opt.pth"
+	foreign, err := os.ReadFile("../model/testdata/nano.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, _, err := model.ImportPyTorch(gen, model.ImportOptions{ConfigJSON: foreign})
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := model.ImportOptimizer(opt, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "nano.safetensors")
+	if err := m.Save(path, checkpoint.F32); err != nil {
+		t.Fatal(err)
+	}
+	out := t.TempDir()
+	cfg, err := LoadInitConfig(out, path, "", []string{"model.scale=4", "train.steps=1", "train.batch=2", "train.sample_count=1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, Options{Config: cfg, OutDir: out, Data: []string{images(t)}, Init: path, Optimizer: opt})
+	f := readState(t, out)
+	if want := fmt.Sprint(state.Step + 1); f.Meta[metaAdam] != want || f.Meta[metaStep] != "1" {
+		t.Errorf("adam step %s of step %s, want %s of 1", f.Meta[metaAdam], f.Meta[metaStep], want)
+	}
+	_, err = Run(t.Context(), Options{Config: cfg, OutDir: t.TempDir(), Data: []string{images(t)}, Optimizer: opt})
+	if err == nil || !strings.Contains(err.Error(), "--init") {
+		t.Errorf("an optimiser without weights: %v", err)
 	}
 }
 
