@@ -25,6 +25,11 @@ type table struct {
 	normGradSumsSilu         func(sumG, sumGX, x, g, a, b []float32)
 	adam                     func(p, g, m, v []float32, gscale, b1, omb1, b2, omb2, rc2, eps, step float32)
 	adamEMA                  func(p, g, m, v, ema []float32, gscale, b1, omb1, b2, omb2, rc2, eps, step, decay, omd float32)
+	winogradInput            winogradFunc
+	winogradOutput           winogradBiasFunc
+	winogradGrad             winogradFunc
+	winogradWeights          winogradFunc
+	winogradWeightsGrad      winogradFunc
 	halfEncode               func(dst []uint16, src []float32)
 	halfDecode               func(dst []float32, src []uint16)
 }
@@ -33,31 +38,36 @@ type table struct {
 var goTable = &table{
 	tier: TierGo, mr: goMR, nr: goNR, lanes: 1,
 
-	add:               refAdd,
-	sub:               refSub,
-	mul:               refMul,
-	axpy:              refAxpy,
-	scaleShift:        refScaleShift,
-	exp:               refExp,
-	sigmoid:           refSigmoid,
-	silu:              refSilu,
-	siluGrad:          refSiluGrad,
-	sum:               refSum,
-	sumSquares:        refSumSquares,
-	dot:               refDot,
-	max:               refMax,
-	addRow:            refAddRow,
-	mulRow:            refMulRow,
-	normApply:         refNormApply,
-	normApplySilu:     refNormApplySilu,
-	normGradInput:     refNormGradInput,
-	normGradInputSilu: refNormGradInputSilu,
-	sumRows:           refSumRows,
-	moments:           refMoments,
-	normGradSums:      refNormGradSums,
-	normGradSumsSilu:  refNormGradSumsSilu,
-	adam:              refAdam,
-	adamEMA:           refAdamEMA,
-	halfEncode:        refHalfEncode,
-	halfDecode:        refHalfDecode,
+	add:                 refAdd,
+	sub:                 refSub,
+	mul:                 refMul,
+	axpy:                refAxpy,
+	scaleShift:          refScaleShift,
+	exp:                 refExp,
+	sigmoid:             refSigmoid,
+	silu:                refSilu,
+	siluGrad:            refSiluGrad,
+	sum:                 refSum,
+	sumSquares:          refSumSquares,
+	dot:                 refDot,
+	max:                 refMax,
+	addRow:              refAddRow,
+	mulRow:              refMulRow,
+	normApply:           refNormApply,
+	normApplySilu:       refNormApplySilu,
+	normGradInput:       refNormGradInput,
+	normGradInputSilu:   refNormGradInputSilu,
+	sumRows:             refSumRows,
+	moments:             refMoments,
+	normGradSums:        refNormGradSums,
+	normGradSumsSilu:    refNormGradSumsSilu,
+	adam:                refAdam,
+	adamEMA:             refAdamEMA,
+	winogradInput:       refWinogradInput,
+	winogradOutput:      refWinogradOutput,
+	winogradGrad:        refWinogradGrad,
+	winogradWeights:     refWinogradWeights,
+	winogradWeightsGrad: refWinogradWeightsGrad,
+	halfEncode:          refHalfEncode,
+	halfDecode:          refHalfDecode,
 }

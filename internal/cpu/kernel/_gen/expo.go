@@ -30,6 +30,9 @@ var constants = map[string]uint32{
 	"gradHigh":    bits(87),
 	"gradLow":     bits(-87),
 	"minusInf":    0xff800000,
+
+	"w2": bits(2), "w4": bits(4), "wMinus4": bits(-4), "wMinus5": bits(-5), "w8": bits(8),
+	"w1_4": bits(1.0 / 4), "w1_6": bits(1.0 / 6), "wMinus1_6": bits(-1.0 / 6), "w1_12": bits(1.0 / 12), "w1_24": bits(1.0 / 24),
 }
 
 var expConstants = []string{"expLog2e", "expMagic", "expLn2Hi", "expLn2Lo", "expP0", "expP1", "expP2", "expP3",
