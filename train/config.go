@@ -44,6 +44,10 @@ type ModelConfig struct {
 	// Preset, when reading a file, starts from a named network of package unet instead of the default; the other fields
 	// then change it. It is empty in a resolved configuration.
 	Preset string `toml:"preset,omitempty"`
+	// TrainedFor says in words what images the model is meant for, Licence is that of its weights (an SPDX identifier);
+	// both go into the exported model.
+	TrainedFor string `toml:"trained_for"`
+	Licence    string `toml:"licence"`
 	// Config is the network. Its fields stand in [model] itself.
 	unet.Config
 }
@@ -140,7 +144,7 @@ func DefaultConfig() Config {
 		panic("train: " + err.Error())
 	}
 	return Config{
-		Model: ModelConfig{Name: "photo-x4", Scale: 4, Config: net},
+		Model: ModelConfig{Name: "photo-x4", Scale: 4, TrainedFor: "photographs", Config: net},
 		Diffusion: DiffusionConfig{
 			Prediction: diffusion.PredictV, Loss: diffusion.L2, Weighting: diffusion.WeightUniform, Residual: 4,
 			GammaDraw: diffusion.DrawCosine, Stratified: true, Schedule: diffusion.TrainingSchedule(),

@@ -8,6 +8,7 @@ import (
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/unet"
 )
 
 // export writes the averaged weights in half precision as a model into the run directory. A regression is not
@@ -16,7 +17,11 @@ func (r *run) export(name string) error {
 	if r.cfg.Train.Objective == ObjectiveRegression {
 		return nil
 	}
-	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA), Card: r.card()}
+	card, err := r.card()
+	if err != nil {
+		return fmt.Errorf("export model: %w", err)
+	}
+	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA), Card: card}
 	if err := m.Save(filepath.Join(r.opt.OutDir, name), checkpoint.F16); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}
@@ -35,18 +40,22 @@ func modelConfig(cfg Config) model.Config {
 			Sampler: refine.SamplerDDIM, Steps: cfg.Train.SampleRefine,
 			Schedule: refine.Schedule{Kind: refine.ScheduleLogSNR}, Clip: true,
 		},
-		Condition: model.Condition{Quantised8: cfg.Data.Quantise},
-		Source:    "sr3 train",
+		Condition:  model.Condition{Quantised8: cfg.Data.Quantise},
+		TrainedFor: cfg.Model.TrainedFor, Licence: cfg.Model.Licence, Source: "sr3 train",
 	}
 }
 
-// card describes the model for people.
-func (r *run) card() string {
+// card describes the model for people, as far as the run knows it.
+func (r *run) card() (string, error) {
 	c := r.cfg
-	return fmt.Sprintf("# %s\n\nA `%s` network that makes images %d times larger, trained by `sr3 train`: %d steps of %d examples "+
-		"(crops of %dx%d pixels), seed %d, %s prediction, %s loss, Adam at %g. The weights are the moving average (decay %g).\n",
-		c.Model.Name, c.Model.Family, c.Model.Scale, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop, c.Train.Seed,
-		c.objective().Prediction, c.Diffusion.Loss, c.Train.Rate, c.Train.EMA)
+	return model.Card{
+		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
+		Summary: fmt.Sprintf("Moving average (decay %g) of the weights after %d steps of %d examples, crops of %dx%d pixels.",
+			c.Train.EMA, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop),
+		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
+		Command: fmt.Sprintf("sr3 train --config config.toml (seed %d, %s prediction, %s loss, Adam at %g)",
+			c.Train.Seed, c.objective().Prediction, c.Diffusion.Loss, c.Train.Rate),
+	}.Markdown()
 }
 
 // StartFromModel returns the beginning that a model and, if it is not nil, Adam's state for it give.
@@ -86,6 +95,7 @@ func openStart(opt Options) (*Start, error) {
 // that training can go on from its weights.
 func (c *Config) AdoptModel(m *model.Model) {
 	c.Model.Config = m.Config.Network
+	c.Model.TrainedFor, c.Model.Licence = m.Config.TrainedFor, m.Config.Licence
 	if m.Config.Scale > 0 {
 		c.Model.Scale = m.Config.Scale
 	}
