@@ -165,9 +165,13 @@ func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int) {
 	}
 }
 
-// conv2D lowers a convolution.
+// conv2D lowers a convolution. This is where the kernel is chosen.
 func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 	x, w := n.Inputs[0], n.Inputs[1]
+	if winogradPays(w.Shape, op.Stride, n.Shape[0], n.Shape[1], n.Shape[2]) {
+		c.winogradConv2D(n, op)
+		return
+	}
 	kh, kw, in, outCh := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
 	f, phases := c.frameOf(x, op.Pad, op.Pad, op.Pad, op.Pad)
 	p := &product{src: f, step: op.Stride, b: newPanels(kh*kw*in, outCh),
@@ -206,12 +210,16 @@ func (c *compiler) conv2DInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	dy, w := n.Inputs[0], n.Inputs[1]
 	kh, kw, in, outCh := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
 	s := op.Stride
+	if op.Pad < kh && winogradPays(graph.Shape{kh, kw, outCh, in}, s, n.Shape[0], n.Shape[1], n.Shape[2]) {
+		c.winogradInputGrad(n, op)
+		return
+	}
 	top, bottom := gradMargins(n.Shape[1], dy.Shape[1], kh, s, op.Pad)
 	left, right := gradMargins(n.Shape[2], dy.Shape[2], kw, s, op.Pad)
 	f, phases := c.frameOf(dy, top, left, bottom, right)
 	b := newPanels(kh*kw*outCh, in)
 	src := c.in(w)
-	phases = append(phases, c.weights(w, &b, func(q panels) phase { return q.packTransposed(src, kh*kw) }))
+	phases = append(phases, c.weights(w, &b, func(q panels) phase { return q.packTransposed(src, kh*kw, false) }))
 	out := c.out(n)
 	for py := range min(s, n.Shape[1]) {
 		for px := range min(s, n.Shape[2]) {

@@ -24,6 +24,11 @@ type weightProduct struct {
 // conv2DWeightGrad lowers the gradient by the weights.
 func (c *compiler) conv2DWeightGrad(n *graph.Node, op *graph.Conv2DWeightGrad) {
 	x, dy := n.Inputs[0], n.Inputs[1]
+	if winogradPays(n.Shape, op.Stride, dy.Shape[0], dy.Shape[1], dy.Shape[2]) &&
+		36*tilesFor(dy.Shape[0], dy.Shape[1], dy.Shape[2]).count()*(n.Shape[2]+n.Shape[3]) <= winogradMaxTransformed {
+		c.winogradWeightGrad(n, op)
+		return
+	}
 	f, phases := c.frameOf(x, op.Pad, op.Pad, op.Pad, op.Pad)
 	p := &weightProduct{src: f, dy: c.in(dy), step: op.Stride,
 		kh: n.Shape[0], kw: n.Shape[1], in: n.Shape[2], outCh: n.Shape[3], oh: dy.Shape[1], ow: dy.Shape[2]}

@@ -20,13 +20,12 @@ func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 	pack := c.packBatch(bn, b, &p, batch, op.TransB)
 	mr := kernel.MR()
 	tiles := (m + mr - 1) / mr
-	zero := []int{0}
 	multiply := phase{n: batch * tiles, body: func(worker, item int) {
 		i, tile := item/tiles, item%tiles
 		lo, hi := tile*m/tiles, (tile+1)*m/tiles
 		t := &c.program.tiles[worker]
 		*t = kernel.Tile{LDC: cols, A: &a.data[i*m*k+lo*ars], ARS: ars, AKS: aks, BKS: p.nr,
-			AOff: &zero[0], BOff: &zero[0], Segments: 1, K: k, M: hi - lo}
+			AOff: &zeroOffset[0], BOff: &zeroOffset[0], Segments: 1, K: k, M: hi - lo}
 		for j := range p.count {
 			data := p.buf.data[(i*p.count+j)*k*p.nr:]
 			t.N = min(p.nr, cols-j*p.nr)
@@ -42,7 +41,7 @@ func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 func (c *compiler) packBatch(bn *graph.Node, b *buffer, p *panels, batch int, transposed bool) []phase {
 	packOne := func(p panels) phase {
 		if transposed {
-			return p.packTransposed(b, 1)
+			return p.packTransposed(b, 1, false)
 		}
 		return p.packRows(b)
 	}

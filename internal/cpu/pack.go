@@ -42,13 +42,17 @@ func (p panels) packRows(src *buffer) phase {
 
 // packTransposed is a phase that fills panels from taps matrices [columns, rows],
 // row-major one after another: panel rows are all rows of the first tap, then of
-// the second. depth = taps*rows.
-func (p panels) packTransposed(src *buffer, taps int) phase {
+// the second. depth = taps*rows. turned reverses the order of the taps.
+func (p panels) packTransposed(src *buffer, taps int, turned bool) phase {
 	rows := p.depth / taps
 	return phase{n: p.count * taps, body: func(_, item int) {
 		i, tap := item/taps, item%taps
 		dst, width := p.panel(i)
-		dst = dst[tap*rows*p.nr : (tap+1)*rows*p.nr]
+		place := tap
+		if turned {
+			place = taps - 1 - tap
+		}
+		dst = dst[place*rows*p.nr : (place+1)*rows*p.nr]
 		from := src.data[(tap*p.columns+i*p.nr)*rows:][:width*rows]
 		transposeInto(dst, from, rows, width, p.nr)
 	}}

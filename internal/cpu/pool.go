@@ -52,6 +52,7 @@ func (p *pool) run(n int, body func(worker, item int)) {
 	}
 	p.work(0)
 	p.done.Wait()
+	p.body = nil // the goroutines must not keep a forgotten program alive
 }
 
 func (p *pool) work(worker int) {
