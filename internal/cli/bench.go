@@ -1,0 +1,257 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sr3-go/sr3/internal/cpu"
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/internal/philox"
+	"github.com/sr3-go/sr3/unet"
+)
+
+// benchFlags are the settings of "sr3 bench unet".
+type benchFlags struct {
+	config               string
+	threads, batch, runs int
+	side                 int
+	train, json, profile bool
+}
+
+// benchResult is the output of "sr3 bench unet --json". A training step counts
+// three forward passes, as is usual.
+type benchResult struct {
+	Config     string   `json:"config"`
+	Batch      int      `json:"batch"`
+	Side       int      `json:"side"`
+	Threads    int      `json:"threads"`
+	Train      bool     `json:"train"`
+	SIMD       string   `json:"simd"`
+	Params     int64    `json:"params"`
+	MedianS    float64  `json:"median_s"`
+	MinS       float64  `json:"min_s"`
+	GFLOP      float64  `json:"gflop"`
+	GFLOPPerS  float64  `json:"gflop_per_s"`
+	PeakRSSMiB *float64 `json:"peak_rss_mib"`
+	ProgramMiB float64  `json:"program_mib"` // everything but parameters and optimiser state
+}
+
+func newBench(s *streams) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure speed",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return usagef("bench has no command %q; it has unet", args[0])
+		},
+	}
+	cmd.AddCommand(newBenchUNet(s))
+	return cmd
+}
+
+func newBenchUNet(s *streams) *cobra.Command {
+	f := &benchFlags{}
+	cmd := &cobra.Command{
+		Use:   "unet",
+		Short: "Time one call, or one training step, of a network",
+		Long: `unet times a network with random weights on random input: one call, or with --train
+one step (forward, backward and Adam on the sum of absolute differences). One run
+that is not counted comes first. gflop counts multiplications and additions of
+convolutions and linear layers; a training step counts as three calls.
+
+peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).`,
+		Example: `  sr3 bench unet --config faces16-128 --threads 2 --runs 5 --json
+  sr3 bench unet --config tiny --train
+  SR3_SIMD=avx2 sr3 bench unet --config lean-photo --side 256`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return err
+			}
+			r, profile, err := f.measure(cmd)
+			if err != nil {
+				return err
+			}
+			return f.print(s, r, profile)
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.config, "config", "faces16-128", "network: "+strings.Join(unet.PresetNames(), ", "))
+	addThreads(fl, &f.threads)
+	fl.IntVar(&f.batch, "batch", 1, "images at once")
+	fl.IntVar(&f.runs, "runs", 5, "timed runs")
+	fl.IntVar(&f.side, "side", 0, "side of the images (default: what the network is made for)")
+	fl.BoolVar(&f.train, "train", false, "time a training step")
+	fl.BoolVar(&f.profile, "profile", false, "also print the time by kind of operation")
+	fl.BoolVar(&f.json, "json", false, "print one JSON object")
+	return cmd
+}
+
+func (f *benchFlags) check() error {
+	if f.batch < 1 || f.batch > 4096 || f.runs < 1 || f.runs > 1e6 || f.side < 0 {
+		return usagef("--batch %d, --runs %d, --side %d: want positive numbers", f.batch, f.runs, f.side)
+	}
+	if !slices.Contains(unet.PresetNames(), f.config) {
+		return usagef("--config %s: want one of %s", f.config, strings.Join(unet.PresetNames(), ", "))
+	}
+	return nil
+}
+
+// measure compiles and times the network.
+func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, map[string]time.Duration, error) {
+	cfg, err := unet.Preset(f.config)
+	if err != nil {
+		return nil, nil, err
+	}
+	side := f.side
+	if side == 0 {
+		side = cfg.ImageSize
+	}
+	flops, err := unet.FLOPs(cfg, side, side)
+	if err != nil {
+		return nil, nil, usagef("%w", err)
+	}
+	params, err := unet.Parameters(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
+	threads := threadsOrAll(f.threads)
+	program, err := benchProgram(cfg, params, f.batch, side, f.train, cpu.Options{Threads: threads, Profile: f.profile})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer program.Close()
+	times := make([]float64, 0, f.runs)
+	for i := range f.runs + 1 {
+		if err := cmd.Context().Err(); err != nil {
+			return nil, nil, err
+		}
+		start := time.Now()
+		program.Run()
+		if i > 0 {
+			times = append(times, time.Since(start).Seconds())
+		}
+	}
+	slices.Sort(times)
+	gflop := float64(flops) * float64(f.batch) / 1e9
+	if f.train {
+		gflop *= 3
+	}
+	median := times[len(times)/2]
+	return &benchResult{
+		Config: f.config, Batch: f.batch, Side: side, Threads: threads, Train: f.train, SIMD: kernel.Active().String(),
+		Params: unet.Count(params), MedianS: median, MinS: times[0], GFLOP: gflop, GFLOPPerS: gflop / median,
+		PeakRSSMiB: peakRSS(), ProgramMiB: float64(program.MemoryBytes()) / (1 << 20),
+	}, program.Profile(), nil
+}
+
+// benchProgram compiles a call or a training step with random weights and input.
+func benchProgram(cfg unet.Config, params []unet.Param, batch, side int, training bool, o cpu.Options) (*cpu.Program, error) {
+	g := graph.New()
+	in := unet.Inputs{Noisy: g.Input("noisy", batch, side, side, cfg.OutChannels), Level: g.Input("level", batch)}
+	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
+		in.Condition = g.Input("condition", batch, side, side, rest)
+	}
+	if training && cfg.Dropout > 0 {
+		in.Seed = g.Input("seed", 2)
+	}
+	out, err := unet.Build(g, cfg, in)
+	if err != nil {
+		return nil, err
+	}
+	vars := cpu.NewVariables()
+	for i, p := range params {
+		fillParameter(vars.Ensure(p.Name, p.Len()), p, uint64(i))
+	}
+	outputs := []*graph.Node{out}
+	if training {
+		target := in.Condition
+		if target == nil {
+			target = in.Noisy
+		}
+		outputs = benchStep(g, params, g.Sum(g.Abs(g.Sub(out, target))))
+	}
+	program, err := cpu.Compile(g, vars, outputs, o)
+	if err != nil {
+		return nil, err
+	}
+	for i, label := range []string{"noisy", "condition"} {
+		philox.New(1, uint64(i)).Normal(program.Input(label), 0)
+	}
+	for i, level := 0, program.Input("level"); i < len(level); i++ {
+		level[i] = float32(philox.New(1, 2).Float64(uint64(i)))
+	}
+	if h := program.Input("hyper"); h != nil {
+		h[graph.AdamRate], h[graph.AdamC1], h[graph.AdamC2], h[graph.AdamClip] = 1e-4, 0.1, 0.001, 1
+	}
+	return program, nil
+}
+
+// benchStep adds Adam on the gradients of the loss.
+func benchStep(g *graph.Graph, params []unet.Param, loss *graph.Node) []*graph.Node {
+	wrt := make([]*graph.Node, len(params))
+	for i, p := range params {
+		wrt[i] = g.Variable(p.Name, p.Shape...)
+	}
+	hyper := g.Input("hyper", graph.AdamHyper)
+	outputs := []*graph.Node{loss}
+	for i, d := range g.Gradients(loss, wrt) {
+		m, v := g.Variable("m:"+params[i].Name, params[i].Shape...), g.Variable("v:"+params[i].Name, params[i].Shape...)
+		outputs = append(outputs, g.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, wrt[i], d, m, v, hyper, nil))
+	}
+	return outputs
+}
+
+// fillParameter draws a parameter in place, so that weights exist once.
+func fillParameter(dst []float32, p unet.Param, stream uint64) {
+	switch p.Init.Kind {
+	case unet.InitOnes:
+		for i := range dst {
+			dst[i] = 1
+		}
+	case unet.InitNormal:
+		philox.New(0, stream).Normal(dst, 0)
+		for i := range dst {
+			dst[i] *= float32(p.Init.Std)
+		}
+	}
+}
+
+func (f *benchFlags) print(s *streams, r *benchResult, profile map[string]time.Duration) error {
+	if f.json {
+		return writeJSON(s.out, r)
+	}
+	what := "call"
+	if r.Train {
+		what = "training step"
+	}
+	fmt.Fprintf(s.out, "%s: one %s on %d image(s) of %dx%d with %d thread(s), %s: median %.4f s, best %.4f s, %.1f GFLOP, %.1f GFLOP/s\n",
+		r.Config, what, r.Batch, r.Side, r.Side, r.Threads, r.SIMD, r.MedianS, r.MinS, r.GFLOP, r.GFLOPPerS)
+	if r.PeakRSSMiB != nil {
+		fmt.Fprintf(s.out, "peak memory of the process %.0f MiB\n", *r.PeakRSSMiB)
+	}
+	if f.profile {
+		printProfile(s, profile, f.runs+1)
+	}
+	return nil
+}
+
+// printProfile lists kinds of operations by the time they take in one run.
+func printProfile(s *streams, profile map[string]time.Duration, runs int) {
+	names := make([]string, 0, len(profile))
+	for name := range profile {
+		names = append(names, name)
+	}
+	slices.SortFunc(names, func(a, b string) int { return int(profile[b] - profile[a]) })
+	for _, name := range names {
+		fmt.Fprintf(s.out, "%10.3f ms  %s\n", float64(profile[name].Microseconds())/1e3/float64(runs), name)
+	}
+}

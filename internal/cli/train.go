@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/train"
+)
+
+// trainFlags are the settings of "sr3 train".
+type trainFlags struct {
+	data    []string
+	val     []string
+	out     string
+	config  string
+	sets    []string
+	init    string
+	steps   int
+	threads int
+	dryRun  bool
+	json    bool
+	quiet   bool
+}
+
+func newTrain(s *streams) *cobra.Command {
+	f := &trainFlags{}
+	cmd := &cobra.Command{
+		Use:   "train --data DIR --out RUN [--config FILE.toml] [--set section.key=value]",
+		Short: "Train a model on a folder of images",
+		Long: `train teaches a network to refine, from folders of images (searched recursively),
+.tar files of images, or single images. The run directory gets the resolved
+configuration, a log, stats.jsonl, TensorBoard events, pictures (low-res | sample |
+truth), a checkpoint every few minutes and, at the end, model.safetensors, which
+"sr3 upscale -n" takes.
+
+Stop it with Ctrl-C, or in any other way, and give the same command again: it goes
+on from the last checkpoint, and the result is the one it would have been without
+the interruption, bit for bit.
+
+Without --config the configuration is that of the default model, a small network
+for photographs four times larger; --dry-run prints it.`,
+		Example: `  sr3 train --data photos --out runs/mine
+  sr3 train --data photos --out runs/mine --dry-run
+  sr3 train --data faces.tar --out runs/faces --set model.preset=faces16-128 --set model.scale=8 --set data.crop=128
+  sr3 train --data photos --out runs/finer --init runs/mine/model.safetensors --set train.rate=5e-5
+  sr3 upscale photo.jpg -n runs/mine/model.safetensors`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
+	}
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.data, "data", nil, "folder, .tar file or image to train on; may be repeated")
+	fl.StringArrayVar(&f.val, "val", nil, "folder, .tar file or image held out for pictures and validation; may be repeated")
+	fl.StringVar(&f.out, "out", "", "run directory")
+	fl.StringVar(&f.config, "config", "", "configuration (TOML)")
+	fl.StringArrayVar(&f.sets, "set", nil, "change a setting, as in --set train.rate=1e-4; may be repeated")
+	fl.StringVar(&f.init, "init", "", "begin with the weights of this model, with a fresh optimiser")
+	fl.IntVar(&f.steps, "steps", 0, "number of steps, short for --set train.steps=N")
+	addThreads(fl, &f.threads)
+	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
+	fl.BoolVar(&f.json, "json", false, "write progress to standard output, one JSON object a line")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
+	return cmd
+}
+
+// trainEvent is one line of --json.
+type trainEvent struct {
+	Event      string  `json:"event"` // step, done
+	Step       int     `json:"step"`
+	Steps      int     `json:"steps,omitempty"`
+	Loss       float64 `json:"loss"`
+	ImagesPerS float64 `json:"images_per_s,omitempty"`
+	ETA        float64 `json:"eta_s,omitempty"`
+	Images     int64   `json:"images,omitempty"`
+	Checkpoint string  `json:"checkpoint,omitempty"`
+	Model      string  `json:"model,omitempty"`
+}
+
+func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
+	cfg, err := f.load(cmd)
+	if err != nil {
+		return err
+	}
+	m := newMeter(s.err, f.quiet || f.json)
+	m.begin("train")
+	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, DryRun: f.dryRun}
+	switch {
+	case f.dryRun:
+		opt.Log = s.out
+	case !f.quiet && !f.json:
+		opt.Log = logWriter{s, m}
+	}
+	opt.Progress = func(p train.Progress) {
+		if f.json {
+			_ = writeJSON(s.out, trainEvent{Event: "step", Step: p.Step, Steps: p.Steps, Loss: p.Loss, ImagesPerS: p.ImagesPerS, ETA: p.ETA.Seconds()})
+			return
+		}
+		m.status(p.String())
+	}
+	result, err := train.Run(cmd.Context(), opt)
+	m.clear()
+	if errors.Is(err, train.ErrStopped) {
+		fmt.Fprintf(s.err, "sr3: %v\n", err)
+		return context.Canceled
+	}
+	if err != nil || f.dryRun {
+		return err
+	}
+	return f.announce(s, result)
+}
+
+// load reads the configuration and checks the flags.
+func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
+	if f.out == "" && !f.dryRun {
+		return train.Config{}, usagef("--out is needed: the run directory")
+	}
+	if cmd.Flags().Changed("steps") {
+		f.sets = append(f.sets, fmt.Sprintf("train.steps=%d", f.steps))
+	}
+	if f.threads > 0 {
+		f.sets = append(f.sets, fmt.Sprintf("train.threads=%d", f.threads))
+	}
+	cfg, err := train.LoadRunConfig(f.out, f.config, f.sets)
+	if err != nil {
+		return cfg, err
+	}
+	if f.val != nil {
+		cfg.Data.Val = f.val
+	}
+	if err := f.adopt(&cfg); err != nil {
+		return cfg, err
+	}
+	if len(f.data) == 0 && len(cfg.Data.Dirs) == 0 && !f.dryRun {
+		return cfg, usagef("--data is needed: a folder of images")
+	}
+	return cfg, nil
+}
+
+// adopt takes network and prediction from the model of --init, unless the command
+// line says what they are or a run goes on.
+func (f *trainFlags) adopt(cfg *train.Config) error {
+	says := func(set string) bool { return strings.HasPrefix(set, "model.") || strings.HasPrefix(set, "diffusion.") }
+	if f.init == "" || f.config != "" || train.HasRun(f.out) || slices.ContainsFunc(f.sets, says) {
+		return nil
+	}
+	m, err := model.Open(f.init)
+	if err != nil {
+		return err
+	}
+	cfg.AdoptModel(m)
+	return nil
+}
+
+func (f *trainFlags) announce(s *streams, r train.Result) error {
+	if f.json {
+		return writeJSON(s.out, trainEvent{Event: "done", Step: r.Step, Loss: r.Loss, Images: r.Images, Checkpoint: r.Checkpoint, Model: r.Model})
+	}
+	if r.Model != "" {
+		_, err := fmt.Fprintf(s.out, "%s  %d steps, %d images, loss %.4f\nTry it: sr3 upscale photo.jpg -n %s\n", r.Model, r.Step, r.Images, r.Loss, r.Model)
+		return err
+	}
+	return nil
+}
+
+// logWriter writes log lines where the progress bar is.
+type logWriter struct {
+	s *streams
+	m *meter
+}
+
+func (w logWriter) Write(p []byte) (int, error) {
+	w.m.clear()
+	return w.s.err.Write(p)
+}

@@ -1,0 +1,184 @@
+package cli
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sr3-go/sr3"
+	"github.com/sr3-go/sr3/model"
+)
+
+// upscaleFlags are the settings of "sr3 upscale".
+type upscaleFlags struct {
+	inputs     []string
+	output     string
+	model      string
+	modelsDir  string
+	format     string
+	seed       string
+	quality    int
+	overwrite  bool
+	json       bool
+	quiet      bool
+	noMetadata bool
+	gpu        int
+	options    sr3.Options
+}
+
+func newUpscale(s *streams) *cobra.Command {
+	f := &upscaleFlags{}
+	cmd := &cobra.Command{
+		Use:   "upscale IN... [flags]",
+		Short: "Make images larger",
+		Long: `upscale makes images larger. IN is a file, a folder (every image below it, mirrored
+into the folder that -o names) or - for standard input.
+
+Without -o the result of NAME.jpg stands beside it as NAME_sr3_x4.png, and that of
+a folder in FOLDER_sr3_x4. An output that exists is not replaced unless
+--overwrite is given: for one image that is an error, in a batch it is skipped.
+
+The result is one of many possible ones; --seed chooses it. The same seed, model
+and settings give the same bytes on any number of threads, and are stored in the
+result: "sr3 inspect FILE" shows them.
+
+Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
+interrupted. Nothing is ever half-written.`,
+		Example: `  sr3 upscale photo.jpg
+  sr3 upscale photo.jpg -o large.webp -s 2
+  sr3 upscale photos -o large --json
+  sr3 upscale photo.jpg -w 3840 --steps 40 --seed -1
+  sr3 upscale photo.jpg -n my-model.safetensors --sampler ancestral --steps 200
+  curl -s https://example.org/a.png | sr3 upscale - > a4.png`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.inputs = append(f.inputs, args...)
+			return f.run(cmd, s)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+// register declares the flags. Their letters are those that upscalers built on
+// ncnn share.
+func (f *upscaleFlags) register(cmd *cobra.Command) {
+	fl, o := cmd.Flags(), &f.options
+	fl.StringArrayVarP(&f.inputs, "input", "i", nil, "another way to give IN")
+	fl.StringVarP(&f.output, "output", "o", "", "file or folder to write; - for standard output")
+	fl.Float64VarP(&o.Scale, "scale", "s", 0, "how many times larger, 1 or more (default: the model's)")
+	fl.IntVarP(&o.Width, "width", "w", 0, "width of the result in pixels, instead of -s")
+	fl.IntVar(&o.Height, "height", 0, "height of the result in pixels; with -w too the image may be distorted")
+	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file; see \"sr3 model list\"")
+	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	fl.IntVar(&o.Steps, "steps", 0, "refinement steps (default: the model's)")
+	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
+	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
+	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim, 0 to 1")
+	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
+	fl.IntVarP(&o.Tile, "tile", "t", 0, "side of the windows in output pixels; 0 chooses one")
+	addThreads(fl, &o.Threads)
+	fl.StringVarP(&f.format, "format", "f", "", "png, jpg, webp or tiff (default: from -o, else png)")
+	fl.IntVarP(&f.quality, "quality", "q", 0, "quality of JPEG, 1 to 100 (default 92)")
+	fl.BoolVar(&f.overwrite, "overwrite", false, "replace outputs that exist")
+	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
+	fl.BoolVar(&f.noMetadata, "no-metadata", false, "do not store the settings in the result")
+	fl.IntVar(&o.MaxPixels, "max-pixels", 0, "largest result in pixels (default 67108864, 8192x8192)")
+	fl.IntVarP(&f.gpu, "gpu", "g", -1, "accepted for compatibility; everything runs on the processor")
+}
+
+// run carries the command out.
+func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	if cmd.Flags().Changed("gpu") && f.gpu >= 0 {
+		fmt.Fprintln(s.err, "sr3: -g: there is no GPU engine; running on the processor")
+	}
+	if err := inputsExist(f.inputs); err != nil {
+		return err
+	}
+	up, err := f.open()
+	if err != nil {
+		return err
+	}
+	defer up.Close()
+	list, err := planJobs(jobRequest{inputs: f.inputs, output: f.output, format: f.format, suffix: f.suffix(up.Scale())})
+	if err != nil {
+		return err
+	}
+	if f.json && list.jobs[0].out == stdio {
+		return usagef("--json and the image both want standard output; give -o a file")
+	}
+	b := &batch{flags: f, streams: s, up: up, meter: newMeter(s.err, f.quiet || f.json)}
+	return b.run(cmd.Context(), list)
+}
+
+// check finds what is wrong with the flags themselves.
+func (f *upscaleFlags) check(cmd *cobra.Command) error {
+	if len(f.inputs) == 0 {
+		return usagef("which image? Give a file, a folder, or - for standard input")
+	}
+	o := &f.options
+	if cmd.Flags().Changed("scale") && !(o.Scale >= 1) {
+		return usagef("-s %v: want 1 or more", o.Scale)
+	}
+	if o.Scale != 0 && (o.Width != 0 || o.Height != 0) {
+		return usagef("-s and -w or --height exclude each other")
+	}
+	for _, c := range []struct {
+		flag  string
+		value int
+	}{{"width", o.Width}, {"height", o.Height}, {"steps", o.Steps}, {"tile", o.Tile}, {"max-pixels", o.MaxPixels}} {
+		if c.value < 0 || cmd.Flags().Changed(c.flag) && c.value == 0 && c.flag != "tile" {
+			return usagef("--%s %d: want a positive number", c.flag, c.value)
+		}
+	}
+	if f.quality < 0 || f.quality > 100 {
+		return usagef("-q %d: want 1 to 100", f.quality)
+	}
+	return f.parseSeed()
+}
+
+// parseSeed reads --seed; -1 draws one.
+func (f *upscaleFlags) parseSeed() error {
+	if f.seed == "-1" {
+		var b [4]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return fmt.Errorf("draw a seed: %w", err)
+		}
+		f.options.Seed = uint64(binary.LittleEndian.Uint32(b[:]))
+		return nil
+	}
+	seed, err := strconv.ParseUint(f.seed, 10, 64)
+	if err != nil {
+		return usagef("--seed %s: want a whole number from 0 to 18446744073709551615, or -1 to draw one", f.seed)
+	}
+	f.options.Seed = seed
+	return nil
+}
+
+// open finds the model.
+func (f *upscaleFlags) open() (*sr3.Upscaler, error) {
+	m, err := openModel(f.model, f.modelsDir)
+	if err != nil {
+		return nil, err
+	}
+	return sr3.New(m)
+}
+
+// suffix is what the names of results beside their inputs get.
+func (f *upscaleFlags) suffix(modelScale int) string {
+	switch o := f.options; {
+	case o.Width > 0:
+		return fmt.Sprintf("_sr3_w%d", o.Width)
+	case o.Height > 0:
+		return fmt.Sprintf("_sr3_h%d", o.Height)
+	case o.Scale > 0:
+		return "_sr3_x" + strconv.FormatFloat(o.Scale, 'f', -1, 64)
+	}
+	return fmt.Sprintf("_sr3_x%d", modelScale)
+}

@@ -1,0 +1,126 @@
+// Package sr3 makes images larger by iterative refinement (Saharia et al.,
+// "Image Super-Resolution via Iterative Refinement", arXiv 2104.07636).
+//
+// Open a model, read an image, upscale it:
+//
+//	up, err := sr3.Open("photo-x4")
+//	img, err := sr3.ReadFile("photo.jpg")
+//	large, err := up.Upscale(ctx, img, sr3.Options{})
+//	err = sr3.WriteFile("large.png", large)
+//
+// The packages below give more control: upscale (whole images by windows), refine
+// (samplers), diffusion (the method), unet (networks), model (model files),
+// train (training), imageio, resample and metric.
+package sr3
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"image"
+	"maps"
+
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
+)
+
+// DefaultModel is the name of the model that Open("") opens: four times larger
+// photographs.
+const DefaultModel = model.DefaultName
+
+// TextKey is the keyword under which results carry how they were made (a Report
+// as JSON).
+const TextKey = "sr3"
+
+// Image is a picture in memory: RGB float32 in [-1, 1], alpha, and what its file
+// said beside the pixels. ReadFile, FromImage and imageio make one.
+type Image = imageio.Image
+
+// Options say how to enlarge; the zero value takes the model's defaults and seed
+// 0.
+type Options = upscale.Options
+
+// Step is what Options.OnStep is told after every refinement step.
+type Step = upscale.Step
+
+// Report says how a result was made.
+type Report = upscale.Report
+
+// Upscaler enlarges images with one model. It may be used by several goroutines.
+type Upscaler struct{ u *upscale.Upscaler }
+
+// Open opens a model: an embedded one by name, one of the models folder by name,
+// or a model file by path. The empty name means [DefaultModel].
+func Open(name string) (*Upscaler, error) {
+	if name == "" {
+		name = DefaultModel
+	}
+	m, err := model.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return New(m)
+}
+
+// New makes an Upscaler of a model in memory.
+func New(m *model.Model) (*Upscaler, error) {
+	u, err := upscale.New(m)
+	if err != nil {
+		return nil, err
+	}
+	return &Upscaler{u}, nil
+}
+
+// Scale is how many times larger the model makes each side.
+func (u *Upscaler) Scale() int { return u.u.Config().Scale }
+
+// Close frees the network compiled last.
+func (u *Upscaler) Close() { u.u.Close() }
+
+// Upscale enlarges an image; img is not changed. The result's text carries a
+// [Report] under [TextKey]. The same model, image and options give the same
+// bytes on any number of threads.
+//
+// When ctx is cancelled, Upscale returns its error after the current window.
+func (u *Upscaler) Upscale(ctx context.Context, img *Image, o Options) (*Image, error) {
+	out, report, err := u.u.Upscale(ctx, img, o)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(report)
+	if err != nil {
+		return nil, fmt.Errorf("upscale: %w", err)
+	}
+	out.Meta.Text = maps.Clone(out.Meta.Text)
+	if out.Meta.Text == nil {
+		out.Meta.Text = map[string]string{}
+	}
+	out.Meta.Text[TextKey] = string(text)
+	return out, nil
+}
+
+// ReportOf returns how an image was made, if it was made by [Upscaler.Upscale]
+// and still says so; ok is false otherwise.
+func ReportOf(img *Image) (report Report, ok bool) {
+	text, ok := img.Meta.Text[TextKey]
+	if !ok || json.Unmarshal([]byte(text), &report) != nil {
+		return Report{}, false
+	}
+	return report, true
+}
+
+// ReadFile reads a PNG, JPEG, WebP, TIFF, BMP or GIF file within the default
+// limits of imageio.
+func ReadFile(path string) (*Image, error) { return imageio.ReadFile(path, imageio.Limits{}) }
+
+// WriteFile writes a PNG, JPEG, WebP or TIFF file, by the name's extension. The
+// file appears whole or not at all.
+func WriteFile(path string, img *Image) error {
+	_, err := imageio.WriteFile(path, img, imageio.Options{})
+	return err
+}
+
+// FromImage converts an image of the standard library, with its alpha. The way
+// back is the method NRGBA of Image.
+func FromImage(src image.Image) (*Image, error) { return imageio.FromImage(src) }
