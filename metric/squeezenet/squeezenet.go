@@ -33,9 +33,6 @@ const (
 	// MinSide is the shortest side in pixels that [Network.Distance] takes: below
 	// it the last stages have no position left.
 	MinSide = 31
-	// MaxPixels is the largest area that [Network.Distance] takes; it bounds the
-	// memory to about 2 GiB.
-	MaxPixels = 4 << 20
 )
 
 // maxFile bounds the file: in float32 the network has 4.9 MB of weights.
@@ -91,29 +88,60 @@ func parse(data []byte) (*Network, error) {
 // scaled to unit length over channels at every position (zeros stay zeros); the
 // squared differences are summed over channels, averaged over positions and
 // summed over the nine stages. It is 0 for equal images, at most 18 and
-// symmetric. It needs about 500 bytes of memory a pixel.
+// symmetric. It needs about 450 bytes of memory a pixel, and beside the images
+// less than 1 GiB however large they are.
 // threads below 1 means one; the result does not depend on it. Images that
-// differ in size, have a side below [MinSide] or more than [MaxPixels] are errors.
+// differ in size or have a side below [MinSide] are errors.
 func (n *Network) Distance(a, b metric.Image, threads int) (float64, error) {
 	if err := checkPair(a, b); err != nil {
 		return 0, fmt.Errorf("squeezenet: distance: %w", err)
 	}
-	g := graph.New()
-	stages := features(g, g.Input("images", 2, a.Height, a.Width, 3))
-	p, err := cpu.Compile(g, n.vars, stages, cpu.Options{Threads: max(threads, 1)})
+	d, err := n.distance(a, b, threads, core)
 	if err != nil {
 		return 0, fmt.Errorf("squeezenet: distance: %w", err)
 	}
-	defer p.Close()
-	in := p.Input("images")
-	fill(in[:len(in)/2], a)
-	fill(in[len(in)/2:], b)
-	p.Run()
+	return d, nil
+}
+
+// distance adds up tiles of the given core.
+func (n *Network) distance(a, b metric.Image, threads, core int) (float64, error) {
+	high, wide := stages(a.Height), stages(a.Width)
+	sums := make([]float64, len(high))
+	for _, y := range tiles(a.Height, core) {
+		for _, x := range tiles(a.Width, core) {
+			if err := n.addTile(sums, a, b, y, x, threads); err != nil {
+				return 0, err
+			}
+		}
+	}
 	total := 0.0
-	for i, s := range stages {
-		total += stageDistance(p.Output(i), s.Shape, threads)
+	for i, sum := range sums {
+		total += sum / float64(high[i].size*wide[i].size)
 	}
 	return total, nil
+}
+
+// addTile adds a tile's squared differences to the sum of each stage.
+func (n *Network) addTile(sums []float64, a, b metric.Image, y, x tile, threads int) error {
+	g := graph.New()
+	outputs := features(g, g.Input("images", 2, y.to-y.from, x.to-x.from, 3))
+	p, err := cpu.Compile(g, n.vars, outputs, cpu.Options{Threads: max(threads, 1)})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	in := p.Input("images")
+	fill(in[:len(in)/2], a, y, x)
+	fill(in[len(in)/2:], b, y, x)
+	p.Run()
+	high, wide := stages(a.Height), stages(a.Width)
+	for i, out := range outputs {
+		var r region
+		r.top, r.bottom = y.positions(high[i].jump, high[i].size)
+		r.left, r.right = x.positions(wide[i].jump, wide[i].size)
+		sums[i] += r.squaredDifferences(p.Output(i), out.Shape, threads)
+	}
+	return nil
 }
 
 // Classify gives the probabilities of the 1000 ImageNet classes, in the order of
@@ -133,7 +161,7 @@ func (n *Network) Classify(img metric.Image) ([]float32, error) {
 		return nil, fmt.Errorf("squeezenet: classify: %w", err)
 	}
 	defer p.Close()
-	fill(p.Input("image"), img)
+	fill(p.Input("image"), img, tiles(img.Height, core)[0], tiles(img.Width, core)[0])
 	p.Run()
 	return append([]float32{}, p.Output(0)...), nil
 }
@@ -158,37 +186,43 @@ func checkPair(a, b metric.Image) error {
 		return fmt.Errorf("images of %dx%d and %dx%d pixels: they must be of one size", a.Width, a.Height, b.Width, b.Height)
 	case min(a.Width, a.Height) < MinSide:
 		return fmt.Errorf("images of %dx%d pixels: both sides must have at least %d", a.Width, a.Height, MinSide)
-	case a.Width*a.Height > MaxPixels:
-		return fmt.Errorf("images of %dx%d pixels: more than %d megapixels; compare crops", a.Width, a.Height, MaxPixels>>20)
 	}
 	return nil
 }
 
-// fill writes an image as the network takes it: B, G, R minus the mean of the
-// training images.
-func fill(dst []float32, m metric.Image) {
-	for i := 0; i < len(dst); i += 3 {
-		dst[i] = float32(m.Pix[i+2]) - 103.939
-		dst[i+1] = float32(m.Pix[i+1]) - 116.779
-		dst[i+2] = float32(m.Pix[i]) - 123.68
+// fill writes a tile of an image as the network takes it: B, G, R minus the mean
+// of the training images.
+func fill(dst []float32, m metric.Image, y, x tile) {
+	for row := y.from; row < y.to; row++ {
+		src := m.Pix[3*(row*m.Width+x.from) : 3*(row*m.Width+x.to)]
+		for i := 0; i < len(src); i += 3 {
+			dst[i] = float32(src[i+2]) - 103.939
+			dst[i+1] = float32(src[i+1]) - 116.779
+			dst[i+2] = float32(src[i]) - 123.68
+		}
+		dst = dst[len(src):]
 	}
 }
 
-// stageDistance is one stage's term of the distance between the two images in x,
-// of shape s = [2, H, W, C].
-func stageDistance(x []float32, s graph.Shape, threads int) float64 {
-	half, width, ch := len(x)/2, s[2]*s[3], s[3]
-	rows := make([]float64, s[1])
+// region is a part of a stage's positions.
+type region struct{ top, bottom, left, right int }
+
+// squaredDifferences sums, over the region, the squared differences of the two
+// images' features x [2, H, W, C] at unit length.
+func (r region) squaredDifferences(x []float32, s graph.Shape, threads int) float64 {
+	half, ch := len(x)/2, s[3]
+	rows := make([]float64, max(r.bottom-r.top, 0))
 	parallel.For(threads, len(rows), func(y int) {
-		for i := y * width; i < (y+1)*width; i += ch {
+		for k := r.left; k < r.right; k++ {
+			i := ((r.top+y)*s[2] + k) * ch
 			rows[y] += unitDistance(x[i:i+ch], x[half+i:half+i+ch])
 		}
 	})
 	total := 0.0
-	for _, r := range rows {
-		total += r
+	for _, v := range rows {
+		total += v
 	}
-	return total / float64(s[1]*s[2])
+	return total
 }
 
 // unitDistance is the squared distance of two vectors scaled to unit length.
