@@ -140,6 +140,9 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 	if f.quality < 0 || f.quality > 100 {
 		return usagef("-q %d: want 1 to 100", f.quality)
 	}
+	if _, err := (jobRequest{output: f.output, format: f.format}).extension(); err != nil {
+		return err
+	}
 	return f.parseSeed()
 }
 
