@@ -1,0 +1,62 @@
+package cpu
+
+import (
+	"sync/atomic"
+	"testing"
+)
+
+// TestPoolRunsEveryItemOnce also gives the race detector something to look at.
+func TestPoolRunsEveryItemOnce(t *testing.T) {
+	for threads := 1; threads <= 4; threads++ {
+		p := newPool(threads)
+		for _, n := range []int{0, 1, 2, 3, 7, 1000} {
+			counts := make([]atomic.Int32, n)
+			workers := make([]int, threads) // items by worker, written without locks
+			p.run(n, func(worker, item int) {
+				counts[item].Add(1)
+				workers[worker]++
+			})
+			total := 0
+			for _, w := range workers {
+				total += w
+			}
+			for i := range counts {
+				if c := counts[i].Load(); c != 1 {
+					t.Fatalf("%d threads, %d items: item %d ran %d times", threads, n, i, c)
+				}
+			}
+			if total != n {
+				t.Fatalf("%d threads: %d items counted, not %d", threads, total, n)
+			}
+		}
+		p.close()
+		p.close()
+	}
+}
+
+func TestArenaKeepsLiveBuffersApart(t *testing.T) {
+	buffers := []*buffer{
+		{size: 100, first: 0, last: 2}, {size: 50, first: 1, last: 1}, {size: 50, first: 2, last: 3},
+		{size: 100, first: 3, last: 3}, {size: 10, first: 1, last: 4}, {size: 100, first: 2, last: 4},
+	}
+	inPlace := map[*buffer]*buffer{buffers[5]: buffers[0]}
+	size := planArena(buffers, inPlace)
+	for i, a := range buffers {
+		if a.offset+a.size+slack > size {
+			t.Errorf("buffer %d ends beyond the arena", i)
+		}
+		for j, b := range buffers[:i] {
+			alive := a.first <= b.last && b.first <= a.last
+			apart := a.offset+a.size+slack <= b.offset || b.offset+b.size+slack <= a.offset
+			if alive && !apart && inPlace[a] != b {
+				t.Errorf("buffers %d and %d are alive together and overlap", i, j)
+			}
+		}
+	}
+	if buffers[5].offset != buffers[0].offset {
+		t.Error("the output did not take over its dying input's place")
+	}
+	if sum := 6*(100+slack) + 64; size > sum {
+		t.Errorf("the arena has %d floats", size)
+	}
+}
