@@ -13,16 +13,21 @@ type axis struct {
 	mirror  []int32     // mirror[p] is the image's pixel that stands at padded position p
 }
 
-// newAxis covers size pixels with windows of the given extent that overlap by
-// at least overlap; both are multiples of multiple, and overlap < window. An
-// image that fits into one window gets one, of at least least pixels: networks
-// are not made for the statistics of a handful of pixels.
-func newAxis(size, window, overlap, margin, multiple, least int) axis {
+// newAxis covers size pixels with windows that overlap by at least overlap, a
+// multiple of g.Multiple and less than the window. An image that fits into one
+// window gets one, of at least g.Least pixels: networks are not made for the
+// statistics of a handful of pixels.
+func newAxis(size, window, overlap, margin int, g Geometry) axis {
+	multiple := g.Multiple
 	a := axis{size: size, window: window}
 	a.padded = roundUp(size, multiple)
-	if a.padded <= window {
-		a.padded = min(window, max(a.padded, roundUp(least, multiple)))
+	switch {
+	case a.padded <= window:
+		a.padded = min(window, max(a.padded, roundUp(g.Least, multiple)))
 		a.window = a.padded
+	case g.Fit:
+		n := ceilDiv(a.padded-overlap, window-overlap)
+		a.window = roundUp(ceilDiv(a.padded+(n-1)*overlap, n), multiple)
 	}
 	a.origins = windowOrigins(a.padded, a.window, overlap, multiple)
 	a.weights = blendWeights(a.origins, a.window, a.padded, overlap, margin)

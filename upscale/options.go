@@ -39,9 +39,9 @@ type Options struct {
 	// made.
 	Seed uint64
 
-	// Tile is the side of a window in output pixels, rounded up to what the network
-	// needs; 0 chooses one that suits the model. Overlap is how far windows overlap
-	// at least; 0 means a quarter of the window.
+	// Tile is the largest side of a window in output pixels, rounded up to what the
+	// network needs; 0 chooses one that suits the model. Overlap is how far windows
+	// overlap at least; 0 means a quarter of the window, at most 64.
 	Tile, Overlap int
 	// Threads is how many goroutines compute; 0 means one per processor. The result
 	// does not depend on it.

@@ -17,6 +17,10 @@ type Geometry struct {
 	Overlap       int // how far neighbouring windows overlap at least; 0: a quarter of the window
 	Receptive     int // how far the network sees, in pixels to each side; 0: not known
 	Least         int // the least side a window is padded to; 0: none
+
+	// Fit makes windows as small as the same number of them allows, which saves
+	// work where Window does not divide the image well.
+	Fit bool
 }
 
 // NewPlan covers an image with windows. The pixels along a window's border that
@@ -45,8 +49,8 @@ func NewPlan(g Geometry) (*Plan, error) {
 		margin = g.Receptive
 	}
 	return &Plan{
-		y: newAxis(g.Height, window, overlap, margin, g.Multiple, g.Least),
-		x: newAxis(g.Width, window, overlap, margin, g.Multiple, g.Least),
+		y: newAxis(g.Height, window, overlap, margin, g),
+		x: newAxis(g.Width, window, overlap, margin, g),
 	}, nil
 }
 

@@ -21,6 +21,7 @@ func drawGeometry(t *rapid.T) Geometry {
 		Height: rapid.IntRange(1, 90).Draw(t, "height"), Width: rapid.IntRange(1, 90).Draw(t, "width"),
 		Multiple: m, Window: window, Overlap: rapid.IntRange(1, window-m).Draw(t, "overlap"),
 		Receptive: rapid.IntRange(0, 12).Draw(t, "receptive"), Least: rapid.IntRange(0, window).Draw(t, "least"),
+		Fit: rapid.Bool().Draw(t, "fit"),
 	}
 }
 

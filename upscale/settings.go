@@ -44,6 +44,15 @@ func first[T comparable](values ...T) T {
 	return zero
 }
 
+// largestOverlap bounds the default overlap of windows, in pixels.
+const largestOverlap = 64
+
+// local reports whether a network has no attention. What it sees of a window is
+// then bounded, and windows may have any size.
+func local(cfg unet.Config) bool {
+	return cfg.Family == unet.FamilyLean && len(cfg.Attention) == 0 && cfg.NoMiddleAttention
+}
+
 // windows chooses the side and the overlap of windows. Networks with attention
 // get what they were trained on, because attention over another number of pixels
 // behaves differently; the others get larger windows, which repeat less work.
@@ -52,14 +61,14 @@ func (u *Upscaler) windows(o Options) (tile, overlap int) {
 	tile = o.Tile
 	if tile <= 0 {
 		tile = cfg.ImageSize
-		if cfg.Family == unet.FamilyLean && len(cfg.Attention) == 0 && cfg.NoMiddleAttention {
-			tile = min(max(256, cfg.ImageSize), 4*cfg.ImageSize)
+		if local(cfg) {
+			tile = max(cfg.ImageSize, min(6*cfg.ImageSize, 384))
 		}
 	}
 	tile = roundUp(tile, cfg.Multiple())
 	overlap = o.Overlap
 	if overlap <= 0 {
-		overlap = tile / 4
+		overlap = min(tile/4, largestOverlap)
 	}
 	return tile, min(roundUp(overlap, cfg.Multiple()), max(tile-cfg.Multiple(), cfg.Multiple()))
 }

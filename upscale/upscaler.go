@@ -152,7 +152,7 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 		}
 		plan, err := NewPlan(Geometry{
 			Height: out.h, Width: out.w, Multiple: u.cfg.Network.Multiple(), Window: r.tile, Overlap: r.overlap,
-			Least: u.cfg.Network.ImageSize,
+			Least: u.cfg.Network.ImageSize, Fit: local(u.cfg.Network),
 		})
 		if err != nil {
 			return nil, err
