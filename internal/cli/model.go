@@ -26,10 +26,10 @@ sr3/models in your configuration folder), else by path.`,
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usagef("model has no command %q; it has list, show, import, export and verify", args[0])
+			return usagef("model has no command %q; it has list, show, import, export, edit and verify", args[0])
 		},
 	}
-	cmd.AddCommand(newModelList(s), newModelShow(s), newModelImport(s), newModelExport(s), newModelVerify(s))
+	cmd.AddCommand(newModelList(s), newModelShow(s), newModelImport(s), newModelExport(s), newModelEdit(s), newModelVerify(s))
 	return cmd
 }
 
