@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
 )
 
@@ -20,6 +21,33 @@ type compiler struct {
 	inPlace  map[*buffer]*buffer
 	deferred map[*graph.Node]*normSource // normalisations that their consumers apply
 	fixed    int64                       // floats in fixed buffers other than variables
+}
+
+// newCompiler begins a program for a number of threads.
+func newCompiler(vars *Variables, threads int) *compiler {
+	return &compiler{
+		program: &Program{inputs: map[string]*buffer{}, tiles: make([]kernel.Tile, threads)},
+		vars:    vars, values: map[*graph.Node]*buffer{}, inPlace: map[*buffer]*buffer{},
+		deferred: map[*graph.Node]*normSource{},
+	}
+}
+
+// compile makes the program but for its goroutines.
+func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
+	c.analyse(g, outputs)
+	for _, n := range c.order {
+		if err := c.lower(n); err != nil {
+			return fmt.Errorf("%v: %w", n, err)
+		}
+	}
+	for _, n := range outputs {
+		if c.values[n] == nil {
+			return fmt.Errorf("%v belongs to another graph", n)
+		}
+		c.program.outputs = append(c.program.outputs, c.in(n))
+	}
+	c.place()
+	return nil
 }
 
 // analyse finds the needed nodes and who uses them.

@@ -48,30 +48,21 @@ type phase struct {
 }
 
 // Compile lowers what outputs need. Variables are created in vars, as zeros, if
-// they do not exist. An error names an operation that this executor lacks.
+// they do not exist; it panics if one exists with another size. An error names an
+// operation that this executor lacks, or an output that is not in g.
 func Compile(g *graph.Graph, vars *Variables, outputs []*graph.Node, opt Options) (*Program, error) {
 	threads := opt.Threads
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
 	}
-	p := &Program{inputs: map[string]*buffer{}, pool: newPool(threads), profile: opt.Profile}
-	p.tiles = make([]kernel.Tile, threads)
-	c := &compiler{program: p, vars: vars, values: map[*graph.Node]*buffer{}, inPlace: map[*buffer]*buffer{},
-		deferred: map[*graph.Node]*normSource{}}
-	c.analyse(g, outputs)
-	for _, n := range c.order {
-		if err := c.lower(n); err != nil {
-			p.Close()
-			return nil, fmt.Errorf("cpu: %v: %w", n, err)
-		}
+	c := newCompiler(vars, threads)
+	if err := c.compile(g, outputs); err != nil {
+		return nil, fmt.Errorf("cpu: %w", err)
 	}
-	for _, n := range outputs {
-		b := c.values[n]
-		b.use(len(p.steps))
-		p.outputs = append(p.outputs, b)
-	}
-	c.place()
-	runtime.AddCleanup(p, func(pl *pool) { pl.close() }, p.pool)
+	p := c.program
+	p.profile = opt.Profile
+	p.pool = newPool(threads) // last, so that no failure leaves goroutines behind
+	runtime.AddCleanup(p, (*pool).close, p.pool)
 	return p, nil
 }
 

@@ -2,7 +2,9 @@ package cpu_test
 
 import (
 	"math"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
@@ -120,6 +122,56 @@ func TestRunDoesNotAllocate(t *testing.T) {
 	defer p.Close()
 	if allocs := testing.AllocsPerRun(5, p.Run); allocs > 0 {
 		t.Errorf("a run allocates %v times", allocs)
+	}
+}
+
+// TestGoroutinesEnd drops programs in all the ways that callers do.
+func TestGoroutinesEnd(t *testing.T) {
+	const threads = 40
+	before := runtime.NumGoroutine()
+	g := graph.New()
+	x := g.Input("x", 4)
+	outputs := []*graph.Node{g.Add(x, g.Variable("w", 4))}
+
+	p, err := cpu.Compile(g, cpu.NewVariables(), outputs, cpu.Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Run()
+	p.Close()
+	p.Close()
+
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("a variable of another size was accepted")
+			}
+		}()
+		vars := cpu.NewVariables()
+		vars.Set("w", []float32{1, 2, 3})
+		cpu.Compile(g, vars, outputs, cpu.Options{Threads: threads})
+	}()
+
+	if p, err = cpu.Compile(g, cpu.NewVariables(), outputs, cpu.Options{Threads: threads}); err != nil {
+		t.Fatal(err)
+	}
+	p.Run()
+	p = nil // forgotten
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() >= before+threads/2; {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines before, %d now", before, runtime.NumGoroutine())
+		}
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+func TestForeignOutputIsAnError(t *testing.T) {
+	g, other := graph.New(), graph.New()
+	g.Input("x", 1)
+	foreign := other.Scale(other.Input("x", 1), 2)
+	if _, err := cpu.Compile(g, cpu.NewVariables(), []*graph.Node{foreign}, cpu.Options{}); err == nil {
+		t.Error("an output of another graph compiled")
 	}
 }
 
