@@ -11,12 +11,14 @@ import (
 type compiler struct {
 	program *Program
 	vars    *Variables
-	order   []*graph.Node // the needed nodes, updates last
+	order   []*graph.Node // the needed nodes but for updates
+	updates []*graph.Node // these come after everything that reads the variables
 	users   map[*graph.Node][]*graph.Node
 	updated map[*graph.Node]bool // variables that the program itself changes
 	kept    map[*graph.Node]bool // outputs: they must be materialised
 
 	values   map[*graph.Node]*buffer
+	saved    map[*graph.Node]*buffer // values of updated variables before the updates
 	buffers  []*buffer
 	inPlace  map[*buffer]*buffer
 	deferred map[*graph.Node]*normSource // normalisations that their consumers apply
@@ -27,8 +29,8 @@ type compiler struct {
 func newCompiler(vars *Variables, threads int) *compiler {
 	return &compiler{
 		program: &Program{inputs: map[string]*buffer{}, tiles: make([]kernel.Tile, threads)},
-		vars:    vars, values: map[*graph.Node]*buffer{}, inPlace: map[*buffer]*buffer{},
-		deferred: map[*graph.Node]*normSource{},
+		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
+		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 	}
 }
 
@@ -40,11 +42,15 @@ func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
 			return fmt.Errorf("%v: %w", n, err)
 		}
 	}
+	c.save(outputs)
+	for _, n := range c.updates {
+		c.adam(n, n.Op.(*graph.Adam))
+	}
 	for _, n := range outputs {
 		if c.values[n] == nil {
 			return fmt.Errorf("%v belongs to another graph", n)
 		}
-		c.program.outputs = append(c.program.outputs, c.in(n))
+		c.program.outputs = append(c.program.outputs, c.before(n))
 	}
 	c.place()
 	return nil
@@ -70,24 +76,19 @@ func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
 			c.users[in] = append(c.users[in], n)
 		}
 	}
-	var updates []*graph.Node
 	for _, n := range nodes {
 		if !needed[n] {
 			continue
 		}
-		if _, ok := n.Op.(*graph.Adam); ok {
-			// Updates come after everything that reads the variables.
-			updates = append(updates, n)
-			for _, i := range []int{0, 2, 3, 5} {
-				if i < len(n.Inputs) {
-					c.updated[n.Inputs[i]] = true
-				}
-			}
+		if _, ok := n.Op.(*graph.Adam); !ok {
+			c.order = append(c.order, n)
 			continue
 		}
-		c.order = append(c.order, n)
+		c.updates = append(c.updates, n)
+		for _, v := range updatedBy(n) {
+			c.updated[v] = true
+		}
 	}
-	c.order = append(c.order, updates...)
 }
 
 // index is the number of the step being built.
@@ -220,8 +221,6 @@ func (c *compiler) lower(n *graph.Node) error {
 		c.groupNormInputGrad(n, op)
 	case *graph.Dropout:
 		c.dropout(n, op)
-	case *graph.Adam:
-		c.adam(n, op)
 	default:
 		return fmt.Errorf("the executor does not know this operation")
 	}

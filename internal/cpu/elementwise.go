@@ -308,31 +308,3 @@ func (c *compiler) dropout(n *graph.Node, op *graph.Dropout) {
 		}
 	}))
 }
-
-// adam lowers the update of one parameter; it runs after all other steps.
-func (c *compiler) adam(n *graph.Node, op *graph.Adam) {
-	p, g, m, v, h := c.in(n.Inputs[0]), c.in(n.Inputs[1]), c.in(n.Inputs[2]), c.in(n.Inputs[3]), c.in(n.Inputs[4])
-	var ema *buffer
-	if len(n.Inputs) == 6 {
-		ema = c.in(n.Inputs[5])
-	}
-	c.values[n] = c.keep(1)
-	label := n.Inputs[0].Op.(*graph.Variable).Label
-	update := chunks(p.size, func(lo, hi int) {
-		var average []float32
-		if ema != nil {
-			average = ema.data[lo:hi]
-		}
-		kernel.Adam(p.data[lo:hi], g.data[lo:hi], m.data[lo:hi], v.data[lo:hi], average,
-			h.data[graph.AdamClip], h.data[graph.AdamRate], op.B1, op.B2, op.Epsilon,
-			h.data[graph.AdamC1], h.data[graph.AdamC2], h.data[graph.AdamDecay])
-	})
-	// The new values must be packed again by every program that reads them.
-	touch := phase{n: 1, body: func(_, _ int) {
-		c.vars.Touch(label)
-		if ema != nil {
-			c.vars.Touch(n.Inputs[5].Op.(*graph.Variable).Label)
-		}
-	}}
-	c.emit("adam", update, touch)
-}

@@ -125,6 +125,60 @@ func TestRunDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestUpdatesComeAfterAllReads has variables that a run changes as outputs, and as
+// the gradient of another one's update: both are the values before the update.
+func TestUpdatesComeAfterAllReads(t *testing.T) {
+	c := graphtest.Case{Name: "updates", Runs: 3, NoGradient: true, Build: func(b *graphtest.Builder) []*graph.Node {
+		hyper := b.Given([]float32{1e-2, 0.19, 0.002, 0.7, 0.9}, graph.AdamHyper)
+		adam := func(p, grad, ema *graph.Node) *graph.Node {
+			return b.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, p, grad, b.State(0, p.Shape...), b.State(0, p.Shape...), hyper, ema)
+		}
+		p, q, ema, untouched := b.Weight(3, 5), b.Weight(3, 5), b.State(0.3, 3, 5), b.Weight(3, 5)
+		first := adam(p, b.Scale(p, 0.5), ema)
+		second := adam(q, b.Reshape(b.Reshape(p, 15), 3, 5), nil)
+		return []*graph.Node{first, second, p, b.Reshape(q, 15), q, p, ema, untouched}
+	}}
+	graphtest.RunCase(t, c, 1e-6, func(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
+		return execute(t, 2, g, set, outputs, runs)
+	})
+}
+
+// TestAnotherProgramsTrainingIsSeen samples with weights that another program
+// trains: what was packed from them is packed again.
+func TestAnotherProgramsTrainingIsSeen(t *testing.T) {
+	vars := cpu.NewVariables()
+	vars.Set("w", []float32{1, 2, 3, 4})
+	compile := func(outputs func(g *graph.Graph, w *graph.Node) []*graph.Node) *cpu.Program {
+		g := graph.New()
+		p, err := cpu.Compile(g, vars, outputs(g, g.Variable("w", 2, 2)), cpu.Options{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(p.Close)
+		return p
+	}
+	for _, updated := range []string{"w", "m", "v", "ema"} {
+		sample := compile(func(g *graph.Graph, _ *graph.Node) []*graph.Node {
+			w := g.Reshape(g.Variable(updated, 2, 2), 1, 2, 2)
+			return []*graph.Node{g.MatMul(g.Constant([]float32{1, 0, 0, 1}, 1, 2, 2), w, false, false)}
+		})
+		train := compile(func(g *graph.Graph, w *graph.Node) []*graph.Node {
+			hyper := g.Constant([]float32{0.1, 1, 1, 1, 0.5}, graph.AdamHyper)
+			return []*graph.Node{g.Adam(graph.Adam{B1: 0.5, B2: 0.5, Epsilon: 1}, w, g.Fill(3, 2, 2),
+				g.Variable("m", 2, 2), g.Variable("v", 2, 2), hyper, g.Variable("ema", 2, 2))}
+		})
+		for range 2 {
+			train.Run()
+			sample.Run()
+			for i, want := range vars.Get(updated) {
+				if got := sample.Output(0)[i]; got != want {
+					t.Errorf("%s: element %d is %v in the other program, not %v", updated, i, got, want)
+				}
+			}
+		}
+	}
+}
+
 // TestGoroutinesEnd drops programs in all the ways that callers do.
 func TestGoroutinesEnd(t *testing.T) {
 	const threads = 40
