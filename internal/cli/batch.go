@@ -149,7 +149,7 @@ func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, t
 		fmt.Fprintf(b.streams.err, "sr3: %s: note: %s\n", j.in, n)
 	}
 	if j.out != stdio {
-		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s, %d steps, seed %d  %s\n",
+		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s, %d step(s), seed %d  %s\n",
 			j.out, out.Width, out.Height, r.Model, r.Sampler, r.Steps, r.Seed, shortDuration(took))
 	}
 }
