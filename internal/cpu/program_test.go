@@ -143,6 +143,41 @@ func TestUpdatesComeAfterAllReads(t *testing.T) {
 	})
 }
 
+// TestOneNodeAsBothOperands gives gradients, which like to write over dy, the same
+// node as x and dy.
+func TestOneNodeAsBothOperands(t *testing.T) {
+	// as makes a copy of y into an operation that only gradients build.
+	as := func(b *graphtest.Builder, op graph.Op, y *graph.Node, inputs ...*graph.Node) []*graph.Node {
+		n := b.Scale(y, 1)
+		n.Op, n.Inputs = op, inputs
+		return []*graph.Node{n}
+	}
+	fresh := func(b *graphtest.Builder) *graph.Node { return b.Scale(b.Normal(2, 3, 5, 8), 2) }
+	for name, build := range map[string]func(b *graphtest.Builder) []*graph.Node{
+		"div": func(b *graphtest.Builder) []*graph.Node { y := fresh(b); return []*graph.Node{b.Div(y, y)} },
+		"silu": func(b *graphtest.Builder) []*graph.Node {
+			y := fresh(b)
+			return as(b, &graph.SiLUGrad{}, y, y, y)
+		},
+		"softmax": func(b *graphtest.Builder) []*graph.Node {
+			y := fresh(b)
+			return as(b, &graph.SoftmaxGrad{}, y, y, y)
+		},
+		"groupnorm": func(b *graphtest.Builder) []*graph.Node {
+			y, scale, shift := fresh(b), b.Bias(1, 8), b.Bias(0, 8)
+			stats := b.GroupStats(y, 4, 1e-5)
+			sums := b.Reshape(b.Slice(b.Reshape(y, 2, 3*5*8), 1, 0, 2*8), 2, 2, 8)
+			sums.Op, sums.Inputs = &graph.GroupNormGradSums{SiLU: true}, []*graph.Node{y, stats, scale, shift, y}
+			return as(b, &graph.GroupNormInputGrad{SiLU: true}, y, y, stats, scale, shift, y, sums)
+		},
+	} {
+		c := graphtest.Case{Name: name, Build: build, NoGradient: true}
+		graphtest.RunCase(t, c, 1e-4, func(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
+			return execute(t, 2, g, set, outputs, runs)
+		})
+	}
+}
+
 // TestAnotherProgramsTrainingIsSeen samples with weights that another program
 // trains: what was packed from them is packed again.
 func TestAnotherProgramsTrainingIsSeen(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 const partials = 32
 
 // sum lowers a sum over consecutive axes, out[o, i] = sum over r of x[o, r, i];
-// sums over scattered axes are taken one axis at a time.
+// a sum over scattered axes adds elements one by one.
 func (c *compiler) sum(n *graph.Node, op *graph.Sum) {
 	outer, mid, inner, ok := stretchedMiddle(n.Inputs[0].Shape, n.Shape)
 	if !ok {
@@ -24,15 +24,22 @@ func (c *compiler) sum(n *graph.Node, op *graph.Sum) {
 	case mid == 1:
 		out := c.outInPlace(n, x)
 		c.emit("sum", chunks(x.size, func(lo, hi int) { copy(out.data[lo:hi], x.data[lo:hi]) }))
+	case inner == 1 && mid <= chunk:
+		out := c.out(n)
+		c.emit("sum", rowChunks(outer, mid, func(lo, hi int) {
+			for o := lo; o < hi; o++ {
+				out.data[o] = float32(kernel.Sum(x.data[o*mid : (o+1)*mid]))
+			}
+		}))
 	case inner == 1:
-		c.sumAll(n, x, outer, mid)
+		c.sumLong(n, x, outer, mid)
 	default:
 		c.sumRows(n, x, outer, mid, inner)
 	}
 }
 
-// sumAll sums runs of mid elements in float64.
-func (c *compiler) sumAll(n *graph.Node, x *buffer, outer, mid int) {
+// sumLong sums long runs of mid elements in float64, cut into parts.
+func (c *compiler) sumLong(n *graph.Node, x *buffer, outer, mid int) {
 	out := c.out(n)
 	sums := make([]float64, outer*partials)
 	per := (mid + partials - 1) / partials
@@ -106,7 +113,10 @@ func (c *compiler) softmax(n *graph.Node) {
 
 func (c *compiler) softmaxGrad(n *graph.Node) {
 	y, dy := c.in(n.Inputs[0]), c.in(n.Inputs[1])
-	out := c.outInPlace(n, dy)
+	out := c.out(n)
+	if y != dy { // y is read after the first write
+		c.inPlace[out] = dy
+	}
 	width := n.Shape[len(n.Shape)-1]
 	c.emit("softmax-grad", rowChunks(y.size/width, width, func(lo, hi int) {
 		for r := lo; r < hi; r++ {
@@ -117,7 +127,8 @@ func (c *compiler) softmaxGrad(n *graph.Node) {
 	}))
 }
 
-// rstd is the reciprocal standard deviation from a sum and a sum of squares.
+// meanRstd is the mean, and 1/sqrt(variance + epsilon), from a sum and a sum of
+// squares of count numbers.
 func meanRstd(sum, squares, count, epsilon float64) (mean, rstd float64) {
 	mean = sum / count
 	variance := max(squares/count-mean*mean, 0)
