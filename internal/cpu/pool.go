@@ -1,33 +1,48 @@
 package cpu
 
-import (
-	"sync"
-	"sync/atomic"
-)
+import "sync/atomic"
 
 // pool runs loops over disjoint work items on a fixed set of goroutines. Who
 // runs which item is left to chance, so results are the same for any number of
 // threads as long as items are disjoint and do not depend on that number.
+//
+// A program is thousands of short loops one after another, so goroutines look
+// for the next loop for a while before they sleep: waking one costs as much as a
+// loop of some ten microseconds.
 type pool struct {
 	threads int
-	wake    []chan struct{}
-	done    sync.WaitGroup
+	helpers []*helper
 
-	next  atomic.Int64
-	items int64
-	body  func(worker, item int)
+	// remaining counts the items that nobody has claimed. Whoever takes it from k
+	// to k-1 owns item items-k; items and body are stable until that is finished.
+	remaining atomic.Int64
+	finished  atomic.Int64
+	items     int64
+	body      func(worker, item int)
+
+	waiting atomic.Bool   // the caller of run sleeps
+	done    chan struct{} // and is woken here
+	closed  atomic.Bool
 }
+
+// helper is a goroutine of the pool.
+type helper struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+}
+
+// spins is how often a goroutine looks before it sleeps: about 20 microseconds.
+const spins = 1 << 14
 
 // newPool starts threads-1 goroutines; the caller of run is the last worker.
 func newPool(threads int) *pool {
-	p := &pool{threads: max(threads, 1)}
+	p := &pool{threads: max(threads, 1), done: make(chan struct{}, 1)}
 	for w := 1; w < p.threads; w++ {
-		wake := make(chan struct{}, 1)
-		p.wake = append(p.wake, wake)
+		h := &helper{wake: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, h)
 		go func() {
-			for range wake {
+			for p.await(h) {
 				p.work(w)
-				p.done.Done()
 			}
 		}()
 	}
@@ -37,38 +52,88 @@ func newPool(threads int) *pool {
 // run calls body(worker, item) for every item below n and returns when all are
 // done.
 func (p *pool) run(n int, body func(worker, item int)) {
-	helpers := min(p.threads, n) - 1
-	if helpers <= 0 {
+	if p.threads == 1 || n <= 1 {
 		for i := range n {
 			body(0, i)
 		}
 		return
 	}
-	p.next.Store(0)
 	p.items, p.body = int64(n), body
-	p.done.Add(helpers)
-	for _, wake := range p.wake[:helpers] {
-		wake <- struct{}{}
+	p.finished.Store(0)
+	p.remaining.Store(int64(n))
+	for _, h := range p.helpers[:min(n, p.threads)-1] {
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
 	}
 	p.work(0)
-	p.done.Wait()
+	p.join(int64(n))
 	p.body = nil // the goroutines must not keep a forgotten program alive
 }
 
+// work claims and runs items until none is left.
 func (p *pool) work(worker int) {
 	for {
-		i := p.next.Add(1) - 1
-		if i >= p.items {
+		k := p.remaining.Load()
+		if k <= 0 {
 			return
 		}
-		p.body(worker, int(i))
+		if !p.remaining.CompareAndSwap(k, k-1) {
+			continue
+		}
+		n := p.items
+		p.body(worker, int(n-k))
+		if p.finished.Add(1) == n && p.waiting.CompareAndSwap(true, false) {
+			p.done <- struct{}{}
+		}
+	}
+}
+
+// join returns when n items are finished.
+func (p *pool) join(n int64) {
+	for range spins {
+		if p.finished.Load() == n {
+			return
+		}
+	}
+	p.waiting.Store(true)
+	if p.finished.Load() == n && p.waiting.CompareAndSwap(true, false) {
+		return
+	}
+	<-p.done
+}
+
+// await returns true when there may be work, false when the pool is closed.
+func (p *pool) await(h *helper) bool {
+	for {
+		for range spins {
+			if p.remaining.Load() > 0 {
+				return true
+			}
+		}
+		h.asleep.Store(true)
+		if p.closed.Load() || p.remaining.Load() > 0 {
+			// Someone may be about to wake this goroutine: then take that.
+			if !h.asleep.CompareAndSwap(true, false) {
+				<-h.wake
+			}
+		} else {
+			<-h.wake
+		}
+		if p.closed.Load() {
+			return false
+		}
 	}
 }
 
 // close ends the goroutines.
 func (p *pool) close() {
-	for _, wake := range p.wake {
-		close(wake)
+	if p.closed.Swap(true) {
+		return
 	}
-	p.wake = nil
+	for _, h := range p.helpers {
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
+	}
 }
