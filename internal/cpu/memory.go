@@ -23,40 +23,58 @@ type buffer struct {
 // use widens the lifetime to step.
 func (b *buffer) use(step int) { b.last = max(b.last, step) }
 
+// place is a stretch of the arena: one buffer's, or that of a chain of buffers of
+// which each takes over the one before.
+type place struct{ size, first, last, offset int }
+
 // planArena gives every buffer that is not fixed a place in one arena such that
-// buffers alive at the same time do not overlap (first fit over the step order),
-// and returns the arena's size in floats. inPlace maps an output to an input it
-// may take over, if that input is read for the last time by the same step.
+// buffers alive at the same time do not overlap, and returns the arena's size in
+// floats. Large places are laid out first, each at the lowest gap that is free for
+// as long as it lives. inPlace maps an output to an input it may take over, if
+// that input is read for the last time by the same step.
 func planArena(buffers []*buffer, inPlace map[*buffer]*buffer) int {
+	places, placeOf := chainPlaces(buffers, inPlace)
+	var laid []*place // sorted by offset
+	slices.SortStableFunc(places, func(a, b *place) int { return b.size - a.size })
+	top := 0
+	for _, p := range places {
+		for _, q := range laid {
+			if q.last < p.first || p.last < q.first {
+				continue
+			}
+			if q.offset-p.offset >= p.size {
+				break
+			}
+			p.offset = max(p.offset, q.offset+q.size)
+		}
+		i, _ := slices.BinarySearchFunc(laid, p, func(a, b *place) int { return a.offset - b.offset })
+		laid = slices.Insert(laid, i, p)
+		top = max(top, p.offset+p.size)
+	}
+	for b, p := range placeOf {
+		b.offset = p.offset
+	}
+	return top
+}
+
+// chainPlaces makes the places, yet without offsets, and says which is whose.
+func chainPlaces(buffers []*buffer, inPlace map[*buffer]*buffer) (places []*place, placeOf map[*buffer]*place) {
+	placeOf = map[*buffer]*place{}
 	order := slices.Clone(buffers)
 	slices.SortStableFunc(order, func(a, b *buffer) int { return a.first - b.first })
-	var live []*buffer // sorted by offset
-	top := 0
 	for _, b := range order {
 		if b.fixed {
 			continue
 		}
-		live = slices.DeleteFunc(live, func(l *buffer) bool { return l.last < b.first })
-		if from := inPlace[b]; from != nil && !from.fixed && from.last == b.first && from.size == b.size {
-			if i := slices.Index(live, from); i >= 0 {
-				b.offset = from.offset
-				live[i] = b
-				continue
-			}
+		p := placeOf[inPlace[b]] // nil if that is nil or fixed
+		if p == nil || p.last != b.first || p.size != padded(b.size) {
+			p = &place{size: padded(b.size), first: b.first}
+			places = append(places, p)
 		}
-		at, i := 0, 0
-		need := padded(b.size)
-		for ; i < len(live); i++ {
-			if live[i].offset-at >= need {
-				break
-			}
-			at = max(at, live[i].offset+padded(live[i].size))
-		}
-		b.offset = at
-		live = slices.Insert(live, i, b)
-		top = max(top, at+need)
+		p.last = b.last
+		placeOf[b] = p
 	}
-	return top
+	return places, placeOf
 }
 
 // padded rounds a size up to whole cache lines, with slack.
