@@ -50,7 +50,7 @@ func (c *compiler) frameOf(x *graph.Node, top, left, bottom, right int) (*frame,
 	f.buf = c.temp(f.n * f.rows * f.cols * f.pitch)
 	if norm != nil {
 		norm.x.use(c.index())
-		norm.coef.use(c.index())
+		norm.coef.buf.use(c.index())
 		return f, []phase{f.fill(norm.x, norm)}
 	}
 	return f, []phase{f.fill(c.in(x), nil)}
@@ -74,7 +74,7 @@ func (f *frame) fill(x *buffer, norm *normSource) phase {
 		case f.pitch != f.ch:
 			f.fillPitched(dst, src, norm, n)
 		case norm != nil:
-			a, b := norm.rows(n, f.ch)
+			a, b := norm.coef.rows(n)
 			kernel.NormApply(dst, src, a, b, norm.silu)
 		default:
 			copy(dst, src)
@@ -90,14 +90,9 @@ func (f *frame) fillPitched(dst, src []float32, norm *normSource, n int) {
 			copy(d, s)
 			continue
 		}
-		a, b := norm.rows(n, f.ch)
+		a, b := norm.coef.rows(n)
 		kernel.NormApply(d, s, a, b, norm.silu)
 	}
-}
-
-// rows are the coefficients a and b of image n.
-func (s *normSource) rows(n, ch int) (a, b []float32) {
-	return s.coef.data[2*n*ch : (2*n+1)*ch], s.coef.data[(2*n+1)*ch : (2*n+2)*ch]
 }
 
 // product is a convolution-like matrix product from a frame to an image: every

@@ -55,13 +55,28 @@ func (c *compiler) groupStats(n *graph.Node, op *graph.GroupStats) {
 	c.emit("group-stats", gather, combine)
 }
 
-// normCoefficients computes, for every image and channel, a and b of
-// z = x*a + b: one row of a, one of b.
-func normCoefficients(coef, stats, scale, shift *buffer, images, groups, ch int) phase {
-	per := ch / groups
+// normCoefficients holds, for every image and channel, a and b of z = x*a + b:
+// for each image one row of a, one of b.
+type normCoefficients struct {
+	buf *buffer
+	ch  int
+}
+
+func (c *compiler) normCoefficients(images, ch int) normCoefficients {
+	return normCoefficients{c.temp(images * 2 * ch), ch}
+}
+
+// rows are the coefficients of image n.
+func (c normCoefficients) rows(n int) (a, b []float32) {
+	return c.buf.data[2*n*c.ch : (2*n+1)*c.ch], c.buf.data[(2*n+1)*c.ch : (2*n+2)*c.ch]
+}
+
+// compute is the phase that fills them in.
+func (c normCoefficients) compute(stats, scale, shift *buffer, images, groups int) phase {
+	per := c.ch / groups
 	return phase{n: images, body: func(_, n int) {
-		a, b := coef.data[2*n*ch:(2*n+1)*ch], coef.data[(2*n+1)*ch:(2*n+2)*ch]
-		for k := range ch {
+		a, b := c.rows(n)
+		for k := range a {
 			s := stats.data[2*(n*groups+k/per):]
 			mean, rstd := s[0], s[1]
 			a[k] = rstd * scale.data[k]
@@ -75,9 +90,8 @@ func normCoefficients(coef, stats, scale, shift *buffer, images, groups, ch int)
 func (c *compiler) groupNorm(n *graph.Node, op *graph.GroupNorm) {
 	x, stats, scale, shift := c.in(n.Inputs[0]), c.in(n.Inputs[1]), c.in(n.Inputs[2]), c.in(n.Inputs[3])
 	pb := blocksOf(n.Shape)
-	ch := pb.channels
-	coef := c.temp(pb.n * 2 * ch)
-	coefficients := normCoefficients(coef, stats, scale, shift, pb.n, n.Inputs[1].Shape[1], ch)
+	coef := c.normCoefficients(pb.n, pb.channels)
+	coefficients := coef.compute(stats, scale, shift, pb.n, n.Inputs[1].Shape[1])
 	if c.absorbed(n) {
 		c.deferred[n] = &normSource{x: x, coef: coef, silu: op.SiLU}
 		c.emit("group-norm", coefficients)
@@ -85,7 +99,7 @@ func (c *compiler) groupNorm(n *graph.Node, op *graph.GroupNorm) {
 	}
 	out := c.outInPlace(n, x)
 	apply := pb.phase(func(n, _, lo, hi int) {
-		a, b := coef.data[2*n*ch:(2*n+1)*ch], coef.data[(2*n+1)*ch:(2*n+2)*ch]
+		a, b := coef.rows(n)
 		kernel.NormApply(out.data[lo:hi], x.data[lo:hi], a, b, op.SiLU)
 	})
 	c.emit("group-norm", coefficients, apply)
@@ -93,8 +107,9 @@ func (c *compiler) groupNorm(n *graph.Node, op *graph.GroupNorm) {
 
 // normSource is a normalisation that its consumers apply themselves.
 type normSource struct {
-	x, coef *buffer // coef: rows a and b for each image
-	silu    bool
+	x    *buffer
+	coef normCoefficients
+	silu bool
 }
 
 // absorbed says whether every consumer of a normalisation is a convolution that
@@ -121,15 +136,15 @@ func (c *compiler) groupNormGradSums(n *graph.Node, op *graph.GroupNormGradSums)
 	pb := blocksOf(n.Inputs[0].Shape)
 	ch, groups := pb.channels, n.Inputs[1].Shape[1]
 	per := ch / groups
-	out, coef := c.out(n), c.temp(pb.n*2*ch)
+	out, coef := c.out(n), c.normCoefficients(pb.n, ch)
 	parts := c.temp(pb.n * pb.blocks * 2 * ch)
-	coefficients := normCoefficients(coef, stats, scale, shift, pb.n, groups, ch)
+	coefficients := coef.compute(stats, scale, shift, pb.n, groups)
 	gather := pb.phase(func(n, block, lo, hi int) {
 		at := (n*pb.blocks + block) * 2 * ch
 		sums, products := parts.data[at:at+ch], parts.data[at+ch:at+2*ch]
 		clear(sums)
 		clear(products)
-		a, b := coef.data[2*n*ch:(2*n+1)*ch], coef.data[(2*n+1)*ch:(2*n+2)*ch]
+		a, b := coef.rows(n)
 		kernel.NormGradSums(sums, products, x.data[lo:hi], dy.data[lo:hi], a, b, op.SiLU)
 	})
 	// sum dz*xhat = rstd * (sum dz*x - mean * sum dz)
@@ -157,16 +172,16 @@ func (c *compiler) groupNormInputGrad(n *graph.Node, op *graph.GroupNormInputGra
 		c.in(n.Inputs[3]), c.in(n.Inputs[4]), c.in(n.Inputs[5])
 	pb := blocksOf(n.Shape)
 	ch, groups := pb.channels, n.Inputs[1].Shape[1]
-	coef, pqr := c.temp(pb.n*2*ch), c.temp(pb.n*3*ch)
+	coef, pqr := c.normCoefficients(pb.n, ch), c.temp(pb.n*3*ch)
 	out := c.outInPlace(n, dy)
-	coefficients := normCoefficients(coef, stats, scale, shift, pb.n, groups, ch)
+	coefficients := coef.compute(stats, scale, shift, pb.n, groups)
 	rows := phase{n: pb.n * groups, body: func(_, item int) {
 		n, group := item/groups, item%groups
 		gradRows(pqr.data[n*3*ch:(n+1)*3*ch], sums.data[n*2*ch:(n+1)*2*ch], scale.data,
 			stats.data[2*item], stats.data[2*item+1], group*ch/groups, (group+1)*ch/groups, pb.pixels)
 	}}
 	apply := pb.phase(func(n, _, lo, hi int) {
-		a, b := coef.data[2*n*ch:(2*n+1)*ch], coef.data[(2*n+1)*ch:(2*n+2)*ch]
+		a, b := coef.rows(n)
 		w := pqr.data[n*3*ch : (n+1)*3*ch]
 		kernel.NormGradInput(out.data[lo:hi], x.data[lo:hi], dy.data[lo:hi], a, b, w[:ch], w[ch:2*ch], w[2*ch:], op.SiLU)
 	})
