@@ -292,7 +292,7 @@ func (c *compiler) dropout(n *graph.Node, op *graph.Dropout) {
 	x, seed := c.in(n.Inputs[0]), c.in(n.Inputs[1])
 	out := c.outInPlace(n, x)
 	keep := 1 / (1 - op.Rate)
-	threshold := uint32(float64(op.Rate) * (1 << 32))
+	threshold := uint32(math.Ceil(float64(op.Rate) * (1 << 32))) // word/2^32 < rate
 	c.emit("dropout", chunks(x.size, func(lo, hi int) {
 		key := uint64(seed.data[0]) | uint64(seed.data[1])<<24
 		stream := philox.New(key, op.Site)

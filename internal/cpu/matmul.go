@@ -18,12 +18,12 @@ func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 	}
 	p := newPanels(k, cols)
 	pack := c.packBatch(bn, b, &p, batch, op.TransB)
-	mr := kernel.MR()
+	mr, tilesOf := kernel.MR(), c.program.tiles
 	tiles := (m + mr - 1) / mr
 	multiply := phase{n: batch * tiles, body: func(worker, item int) {
 		i, tile := item/tiles, item%tiles
 		lo, hi := tile*m/tiles, (tile+1)*m/tiles
-		t := &c.program.tiles[worker]
+		t := &tilesOf[worker]
 		*t = kernel.Tile{LDC: cols, A: &a.data[i*m*k+lo*ars], ARS: ars, AKS: aks, BKS: p.nr,
 			AOff: &zeroOffset[0], BOff: &zeroOffset[0], Segments: 1, K: k, M: hi - lo}
 		for j := range p.count {
@@ -54,15 +54,11 @@ func (c *compiler) packBatch(bn *graph.Node, b *buffer, p *panels, batch int, tr
 		i, j := item/p.count, item%p.count
 		src := b.data[i*size : (i+1)*size]
 		dst := p.buf.data[item*p.depth*p.nr : (item+1)*p.depth*p.nr]
-		width := min(p.nr, p.columns-j*p.nr)
 		if transposed {
+			width := min(p.nr, p.columns-j*p.nr)
 			transposeInto(dst, src[j*p.nr*p.depth:][:width*p.depth], p.depth, width, p.nr)
 			return
 		}
-		for r := range p.depth {
-			row := dst[r*p.nr : (r+1)*p.nr]
-			copy(row, src[r*p.columns+j*p.nr:][:width])
-			clear(row[width:])
-		}
+		p.copyRows(dst, src, j, 0, p.depth)
 	}}}
 }

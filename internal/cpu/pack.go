@@ -31,13 +31,19 @@ func (p panels) packRows(src *buffer) phase {
 	blocks := (p.depth + 511) / 512
 	return phase{n: p.count * blocks, body: func(_, item int) {
 		i, block := item/blocks, item%blocks
-		dst, width := p.panel(i)
-		for r := block * 512; r < min((block+1)*512, p.depth); r++ {
-			row := dst[r*p.nr : (r+1)*p.nr]
-			copy(row, src.data[r*p.columns+i*p.nr:][:width])
-			clear(row[width:])
-		}
+		dst, _ := p.panel(i)
+		p.copyRows(dst, src.data, i, block*512, min((block+1)*512, p.depth))
 	}}
+}
+
+// copyRows fills rows [lo, hi) of panel i, stored in dst, from the matrix src.
+func (p panels) copyRows(dst, src []float32, i, lo, hi int) {
+	width := min(p.nr, p.columns-i*p.nr)
+	for r := lo; r < hi; r++ {
+		row := dst[r*p.nr : (r+1)*p.nr]
+		copy(row, src[r*p.columns+i*p.nr:][:width])
+		clear(row[width:])
+	}
 }
 
 // packTransposed is a phase that fills panels from taps matrices [columns, rows],
@@ -88,15 +94,15 @@ func (c *compiler) weights(src *graph.Node, p *panels, pack func(panels) phase) 
 		return pack(*p)
 	}
 	p.buf = c.keep(p.size())
-	store := c.vars.ensure(v.Op.(*graph.Variable).Label, v.Shape.Size())
+	vars, store := c.vars, c.vars.ensure(v.Op.(*graph.Variable).Label, v.Shape.Size())
 	ph := pack(*p)
-	fresh, packed := false, uint64(0)
+	ran, packed := false, uint64(0)
 	ph.skip = func() bool {
-		c.vars.mu.Lock()
-		defer c.vars.mu.Unlock()
-		stale := !fresh || packed != store.version
-		fresh, packed = true, store.version
-		return !stale
+		vars.mu.Lock()
+		defer vars.mu.Unlock()
+		fresh := ran && packed == store.version
+		ran, packed = true, store.version
+		return fresh
 	}
 	return ph
 }
