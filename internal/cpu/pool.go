@@ -96,11 +96,15 @@ func (p *pool) join(n int64) {
 			return
 		}
 	}
-	p.waiting.Store(true)
-	if p.finished.Load() == n && p.waiting.CompareAndSwap(true, false) {
-		return
+	// A goroutine that was held up since an earlier loop may send on done as well,
+	// so being woken is no proof: it is asked again.
+	for p.finished.Load() != n {
+		p.waiting.Store(true)
+		if p.finished.Load() == n && p.waiting.CompareAndSwap(true, false) {
+			return
+		}
+		<-p.done
 	}
-	<-p.done
 }
 
 // await returns true when there may be work, false when the pool is closed.

@@ -1,8 +1,10 @@
 package cpu
 
 import (
+	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestPoolRunsEveryItemOnce also gives the race detector something to look at.
@@ -31,6 +33,37 @@ func TestPoolRunsEveryItemOnce(t *testing.T) {
 		}
 		p.close()
 		p.close()
+	}
+}
+
+// TestPoolIgnoresLateWakeups plays a goroutine that finished the last item of one
+// loop, was held up before it looked whether the caller sleeps, and finds the
+// caller asleep in the next loop.
+func TestPoolIgnoresLateWakeups(t *testing.T) {
+	p := newPool(2)
+	defer p.close()
+	release := make(chan struct{})
+	go func() {
+		for !p.waiting.CompareAndSwap(true, false) {
+			runtime.Gosched()
+		}
+		p.done <- struct{}{}
+		time.Sleep(10 * time.Millisecond)
+		close(release)
+	}()
+	var started, finished atomic.Int64
+	p.run(2, func(worker, _ int) {
+		started.Add(1)
+		for started.Load() < 2 { // one item a goroutine
+			runtime.Gosched()
+		}
+		if worker != 0 { // the caller is done first
+			<-release
+		}
+		finished.Add(1)
+	})
+	if n := finished.Load(); n != 2 {
+		t.Errorf("the loop returned after %d of 2 items", n)
 	}
 }
 
