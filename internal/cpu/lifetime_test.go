@@ -27,6 +27,36 @@ func TestNothingIsReadOutsideItsLifetime(t *testing.T) {
 	}
 }
 
+// TestConvolutionsOfUnusualSizes has frames whose pixels lie apart (multiples of
+// 512 channels), images with more rows than one run of a weight gradient, and
+// images with more tiles than one block, all with garbage in between.
+func TestConvolutionsOfUnusualSizes(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		n, h, w, in, out  int
+		kernel, norm, pad int
+	}{
+		{"pitched", 1, 4, 5, 512, 6, 3, 0, 1},
+		{"pitched-norm", 2, 3, 5, 512, 6, 3, 4, 1},
+		{"pitched-1x1", 1, 3, 4, 512, 5, 1, 4, 0},
+		{"pitched-gradient", 1, 4, 5, 6, 512, 3, 0, 1},
+		{"pitched-winograd", 1, 15, 14, 512, 32, 3, 0, 1},
+		{"long-gradient", 2, 50, 64, 6, 5, 3, 0, 1},
+		{"long-winograd", 1, 50, 30, 32, 33, 3, 4, 1},
+		{"wide-margins", 1, 3, 4, 5, 6, 3, 0, 7},
+		{"one-pixel", 3, 1, 1, 8, 9, 5, 2, 2},
+	} {
+		build := func(b *graphtest.Builder) []*graph.Node {
+			x := b.Normal(c.n, c.h, c.w, c.in)
+			if c.norm > 0 {
+				x = b.Norm(x, c.norm, true)
+			}
+			return []*graph.Node{b.Conv2D(x, b.Weight(c.kernel, c.kernel, c.in, c.out), b.Bias(0, c.out), 1, c.pad)}
+		}
+		graphtest.RunCase(t, graphtest.Case{Name: c.name, Build: build}, 1e-4, executePoisoned)
+	}
+}
+
 func executePoisoned(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
 	vars := NewVariables()
 	for label, values := range set {
