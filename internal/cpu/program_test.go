@@ -39,19 +39,26 @@ func execute(t *testing.T, threads int, g *graph.Graph, set map[string][]float32
 // TestAgainstPlain compares every operation and its gradient with the float64
 // specification, and demands the same bytes from one, two and three threads.
 func TestAgainstPlain(t *testing.T) {
-	graphtest.Run(t, 1e-4, func(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
-		want := execute(t, 1, g, set, outputs, runs)
-		for threads := 2; threads <= 3; threads++ {
-			for i, got := range execute(t, threads, g, set, outputs, runs) {
-				for k := range got {
-					if math.Float32bits(got[k]) != math.Float32bits(want[i][k]) {
-						t.Fatalf("output %d element %d: %v with %d threads, %v with one", i, k, got[k], threads, want[i][k])
-					}
+	graphtest.Run(t, 1e-4, executeOnThreads)
+	long := graphtest.Case{Name: "sum/long", Build: func(b *graphtest.Builder) []*graph.Node {
+		x := b.Normal(3, 20001)
+		return []*graph.Node{b.Sum(x, 1), b.Sum(x)}
+	}}
+	graphtest.RunCase(t, long, 1e-6, executeOnThreads)
+}
+
+func executeOnThreads(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
+	want := execute(t, 1, g, set, outputs, runs)
+	for threads := 2; threads <= 3; threads++ {
+		for i, got := range execute(t, threads, g, set, outputs, runs) {
+			for k := range got {
+				if math.Float32bits(got[k]) != math.Float32bits(want[i][k]) {
+					t.Fatalf("output %d element %d: %v with %d threads, %v with one", i, k, got[k], threads, want[i][k])
 				}
 			}
 		}
-		return want
-	})
+	}
+	return want
 }
 
 // convolution is a small network: two convolutions with a normalisation between.
@@ -138,9 +145,7 @@ func TestUpdatesComeAfterAllReads(t *testing.T) {
 		second := adam(q, b.Reshape(b.Reshape(p, 15), 3, 5), nil)
 		return []*graph.Node{first, second, p, b.Reshape(q, 15), q, p, ema, untouched}
 	}}
-	graphtest.RunCase(t, c, 1e-6, func(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
-		return execute(t, 2, g, set, outputs, runs)
-	})
+	graphtest.RunCase(t, c, 1e-6, executeOnThreads)
 }
 
 // TestOneNodeAsBothOperands gives gradients, which like to write over dy, the same
@@ -172,9 +177,7 @@ func TestOneNodeAsBothOperands(t *testing.T) {
 		},
 	} {
 		c := graphtest.Case{Name: name, Build: build, NoGradient: true}
-		graphtest.RunCase(t, c, 1e-4, func(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
-			return execute(t, 2, g, set, outputs, runs)
-		})
+		graphtest.RunCase(t, c, 1e-4, executeOnThreads)
 	}
 }
 
