@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
-	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/train"
 )
 
@@ -21,6 +18,8 @@ type trainFlags struct {
 	config  string
 	sets    []string
 	init    string
+	opt     string
+	shardMB int
 	steps   int
 	threads int
 	dryRun  bool
@@ -49,6 +48,7 @@ for photographs four times larger; --dry-run prints it.`,
   sr3 train --data photos --out runs/mine --dry-run
   sr3 train --data faces.tar --out runs/faces --set model.preset=faces16-128 --set model.scale=8 --set data.crop=128
   sr3 train --data photos --out runs/finer --init runs/mine/model.safetensors --set train.rate=5e-5
+  sr3 train --data faces --out runs/faces --init faces.safetensors --optimizer I640000_E37_opt.pth
   sr3 upscale photo.jpg -n runs/mine/model.safetensors`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -60,6 +60,8 @@ for photographs four times larger; --dry-run prints it.`,
 	fl.StringVar(&f.config, "config", "", "configuration (TOML)")
 	fl.StringArrayVar(&f.sets, "set", nil, "change a setting, as in --set train.rate=1e-4; may be repeated")
 	fl.StringVar(&f.init, "init", "", "begin with the weights of this model, with a fresh optimiser")
+	fl.StringVar(&f.opt, "optimizer", "", "with --init: go on with the Adam state that PyTorch saved beside the weights (I..._opt.pth)")
+	fl.IntVar(&f.shardMB, "shard-mb", 0, "also write the state as files of at most so many MiB")
 	fl.IntVar(&f.steps, "steps", 0, "number of steps, short for --set train.steps=N")
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
@@ -88,7 +90,7 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 	}
 	m := newMeter(s.err, f.quiet || f.json)
 	m.begin("train")
-	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, DryRun: f.dryRun}
+	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, Optimizer: f.opt, DryRun: f.dryRun}
 	switch {
 	case f.dryRun:
 		opt.Log = s.out
@@ -125,35 +127,20 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	if f.threads > 0 {
 		f.sets = append(f.sets, fmt.Sprintf("train.threads=%d", f.threads))
 	}
-	cfg, err := train.LoadRunConfig(f.out, f.config, f.sets)
+	if cmd.Flags().Changed("shard-mb") {
+		f.sets = append(f.sets, fmt.Sprintf("train.shard_mb=%d", f.shardMB))
+	}
+	cfg, err := train.LoadInitConfig(f.out, f.init, f.config, f.sets)
 	if err != nil {
 		return cfg, err
 	}
 	if f.val != nil {
 		cfg.Data.Val = f.val
 	}
-	if err := f.adopt(&cfg); err != nil {
-		return cfg, err
-	}
 	if len(f.data) == 0 && len(cfg.Data.Dirs) == 0 && !f.dryRun {
 		return cfg, usagef("--data is needed: a folder of images")
 	}
 	return cfg, nil
-}
-
-// adopt takes network and prediction from the model of --init, unless the command
-// line says what they are or a run goes on.
-func (f *trainFlags) adopt(cfg *train.Config) error {
-	says := func(set string) bool { return strings.HasPrefix(set, "model.") || strings.HasPrefix(set, "diffusion.") }
-	if f.init == "" || f.config != "" || train.HasRun(f.out) || slices.ContainsFunc(f.sets, says) {
-		return nil
-	}
-	m, err := model.Open(f.init)
-	if err != nil {
-		return err
-	}
-	cfg.AdoptModel(m)
-	return nil
 }
 
 func (f *trainFlags) announce(s *streams, r train.Result) error {
