@@ -178,7 +178,7 @@ func (c *compiler) lower(n *graph.Node) error {
 	case *graph.Affine:
 		c.affine(n, op)
 	case *graph.Sum:
-		c.sum(n, op)
+		c.sum(n)
 	case *graph.Stretch:
 		c.stretch(n)
 	case *graph.Concat:

@@ -13,7 +13,7 @@ const partials = 32
 
 // sum lowers a sum over consecutive axes, out[o, i] = sum over r of x[o, r, i];
 // a sum over scattered axes adds elements one by one.
-func (c *compiler) sum(n *graph.Node, op *graph.Sum) {
+func (c *compiler) sum(n *graph.Node) {
 	outer, mid, inner, ok := stretchedMiddle(n.Inputs[0].Shape, n.Shape)
 	if !ok {
 		c.sumScattered(n)
