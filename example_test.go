@@ -10,10 +10,10 @@ import (
 	"github.com/sr3-go/sr3"
 )
 
-// Five lines upscale a picture. Open also takes the name of a model, as in
-// sr3.Open("photo-x4"); the empty name opens the default one.
+// Five lines upscale a picture. Open also takes the path of a model file; the
+// empty name opens the default model.
 func Example() {
-	up, err := sr3.Open("testdata/untrained-x4.safetensors")
+	up, err := sr3.Open("photo-x4")
 	check(err)
 	img, err := sr3.ReadFile("testdata/coffee.png")
 	check(err)
