@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"slices"
 )
 
 // Limits bound what reading may cost. Zero fields mean the defaults.
@@ -102,19 +103,32 @@ func ReadAll(r io.Reader, name string, limits Limits) ([]byte, error) {
 	return readUpTo(r, name, 0, limits.withDefaults().MaxBytes)
 }
 
+// readPart is how much is read at once when the size is not known.
+const readPart = 1 << 20
+
 func readUpTo(r io.Reader, name string, size, limit int64) ([]byte, error) {
-	var b bytes.Buffer
-	if size <= limit {
-		b.Grow(int(size) + bytes.MinRead)
-		if _, err := b.ReadFrom(io.LimitReader(r, limit+1)); err != nil {
+	var parts [][]byte // joined at the end: one growing buffer would take four times the limit
+	var total int64
+	for next := size + bytes.MinRead; max(size, total) <= limit; next = readPart {
+		var b bytes.Buffer
+		want := min(next, limit+1-total)
+		b.Grow(int(want) + bytes.MinRead)
+		n, err := b.ReadFrom(io.LimitReader(r, want))
+		if err != nil {
 			return nil, fmt.Errorf("imageio: read %s: %w", name, err)
 		}
-		size = int64(b.Len())
+		parts, total = append(parts, b.Bytes()), total+n
+		if n < want {
+			break
+		}
 	}
-	if size > limit {
+	if max(size, total) > limit {
 		return nil, fmt.Errorf("imageio: read %s: %w: the limit is %d bytes", name, ErrTooLarge, limit)
 	}
-	return b.Bytes(), nil
+	if len(parts) == 1 {
+		return parts[0], nil
+	}
+	return slices.Concat(parts...), nil
 }
 
 // Decode reads a picture; its format is found from its content. name stands in
@@ -194,7 +208,7 @@ func (c *container) finish() {
 		c.orientation = 1
 	}
 	xmp, text := splitXMP(c.meta.XMP)
-	c.meta.XMP = xmp
+	c.meta.XMP = resetXMPOrientation(xmp)
 	for k, v := range text {
 		c.meta.addText(k, v)
 	}

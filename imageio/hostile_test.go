@@ -5,12 +5,14 @@ import (
 	"compress/zlib"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/sr3-go/sr3/imageio"
 )
@@ -208,6 +210,42 @@ func emptyPNG(side uint32) []byte {
 
 // TestBombs decodes the costliest pictures that the default limits let in and
 // checks what they allocate in all, an upper bound of what they hold. It is slow.
+// A stream without an end must not cost much more than the limit.
+func TestEndlessStream(t *testing.T) {
+	const limit = 32 << 20
+	var err error
+	cost := allocated(func() { _, err = imageio.ReadAll(endless{}, "stream", imageio.Limits{MaxBytes: limit}) })
+	if !errors.Is(err, imageio.ErrTooLarge) {
+		t.Errorf("error %v", err)
+	}
+	if cost > 3*limit/2 {
+		t.Errorf("%d MiB allocated", cost>>20)
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestReadAll(t *testing.T) {
+	for _, n := range []int{0, 1, 511, 512, 513, 3 << 20, 3<<20 + 513} {
+		want := bytes.Repeat([]byte("sr3"), n/3+1)[:n]
+		got, err := imageio.ReadAll(iotest.HalfReader(bytes.NewReader(want)), "stream", imageio.Limits{MaxBytes: int64(n) + 1})
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%d bytes: got %d, %v", n, len(got), err)
+		}
+		if n == 0 {
+			continue
+		}
+		if _, err := imageio.ReadAll(bytes.NewReader(want), "stream", imageio.Limits{MaxBytes: int64(n) - 1}); n > 1 && !errors.Is(err, imageio.ErrTooLarge) {
+			t.Errorf("%d bytes of %d allowed: %v", n, n-1, err)
+		}
+		if _, err := imageio.ReadAll(io.MultiReader(bytes.NewReader(want), iotest.ErrReader(io.ErrUnexpectedEOF)), "stream", imageio.Limits{}); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("%d bytes and a failure: %v", n, err)
+		}
+	}
+}
+
 func TestBombs(t *testing.T) {
 	if os.Getenv("SR3_SLOW_TESTS") == "" {
 		t.Skip("set SR3_SLOW_TESTS=1 to run")

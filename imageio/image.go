@@ -100,6 +100,9 @@ func (m *Image) RGB8() []uint8 {
 
 // Validate checks that the sizes fit together and that every sample is finite.
 func (m *Image) Validate() error {
+	if m == nil {
+		return errors.New("there is no image: it is nil")
+	}
 	if m.Width < 1 || m.Height < 1 || m.Width > maxSide || m.Height > maxSide {
 		return fmt.Errorf("image of %dx%d pixels: both sides must be from 1 to %d", m.Width, m.Height, maxSide)
 	}

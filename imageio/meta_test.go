@@ -61,6 +61,24 @@ func FuzzXMP(f *testing.F) {
 	})
 }
 
+func TestXMPOrientationIsReset(t *testing.T) {
+	for in, want := range map[string]string{
+		`<a tiff:Orientation="6"/>`:                      `<a tiff:Orientation="1"/>`,
+		`<a tiff:Orientation = '8' b="6"/>`:              `<a tiff:Orientation = '1' b="6"/>`,
+		`<tiff:Orientation>3</tiff:Orientation><b>3</b>`: `<tiff:Orientation>1</tiff:Orientation><b>3</b>`,
+		`<a exif:Orientation="6">tiff:Orientation 6</a>`: `<a exif:Orientation="6">tiff:Orientation 6</a>`,
+	} {
+		c := &container{meta: Metadata{XMP: []byte(in)}}
+		c.finish()
+		if got := string(c.meta.XMP); got != want {
+			t.Errorf("%s became %s, want %s", in, got, want)
+		}
+	}
+	if err := (*Image)(nil).Validate(); err == nil {
+		t.Error("no image is a valid image")
+	}
+}
+
 // Entries that overlap must not make a small file into a large copy.
 func TestOverlappingEntries(t *testing.T) {
 	const n = 60000

@@ -27,6 +27,15 @@ const (
 
 var rdfEnd = regexp.MustCompile(`</[A-Za-z_][\w.-]*:RDF\s*>`)
 
+// xmpOrientation finds tiff:Orientation, as an attribute or as an element.
+var xmpOrientation = regexp.MustCompile(`(tiff:Orientation(?:\s*=\s*["']|>)\s*)[2-8]`)
+
+// resetXMPOrientation says upright, as resetOrientation does in EXIF: the pixels are turned already, and a viewer
+// that believes the packet would turn them again.
+func resetXMPOrientation(packet []byte) []byte {
+	return xmpOrientation.ReplaceAll(packet, []byte("${1}1"))
+}
+
 // joinXMP returns the packet with text in it. It fails when packet is not
 // empty and has no place for the element.
 func joinXMP(packet []byte, text map[string]string) ([]byte, error) {
