@@ -47,7 +47,7 @@ func loadConfig(base Config, file string, sets []string) (Config, error) {
 		err = cfg.Validate()
 	}
 	if err != nil {
-		return Config{}, fmt.Errorf("load config %s: %w", strings.Join(append([]string{file}, sets...), " "), err)
+		return Config{}, fmt.Errorf("load config %s: %w", strings.TrimSpace(file+" "+strings.Join(sets, " ")), err)
 	}
 	return cfg, nil
 }

@@ -128,6 +128,7 @@ func newRun(opt Options) (r *run, err error) {
 	if r.unlock, err = lock(opt.OutDir); err != nil {
 		return r, err
 	}
+	runfiles.RemoveLeftovers(opt.OutDir) // under the lock, so they are nobody's
 	if err := r.openState(); err != nil {
 		return r, err
 	}

@@ -11,10 +11,14 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 )
 
 // bufferSize is the write buffer of WriteAtomic; checkpoints are written in many small pieces.
 const bufferSize = 256 << 10
+
+// Names of temporary files.
+const tempPrefix, tempSuffix = ".sr3-", ".tmp"
 
 // WriteAtomic makes write's output the content of path: it writes a temporary file in the same directory, syncs it
 // to the disk, renames it over path and syncs the directory. On any error, or a panic in write, path is as it was
@@ -31,6 +35,17 @@ func WriteAtomic(path string, write func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// RemoveLeftovers removes the temporary files that killed processes left in dir. The caller knows that nobody writes
+// there now. What cannot be removed stays.
+func RemoveLeftovers(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if e.Type().IsRegular() && strings.HasPrefix(e.Name(), tempPrefix) && strings.HasSuffix(e.Name(), tempSuffix) {
+			os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
 }
 
 // resolve follows symbolic links and returns the file to replace with the permissions it has, or 0 for a new file.
@@ -103,7 +118,7 @@ func fill(f *os.File, mode fs.FileMode, write func(io.Writer) error) error {
 // finished file must not be.
 func createTemp(dir string) (*os.File, error) {
 	for try := 0; ; try++ {
-		name := filepath.Join(dir, ".sr3-"+strconv.FormatUint(rand.Uint64(), 36)+".tmp")
+		name := filepath.Join(dir, tempPrefix+strconv.FormatUint(rand.Uint64(), 36)+tempSuffix)
 		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) && try < 100 {
 			continue

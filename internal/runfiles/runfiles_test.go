@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -155,5 +156,30 @@ func TestPermissionsAndLinks(t *testing.T) {
 	}
 	if err := WriteAtomic(dangling, put("x")); err == nil {
 		t.Error("wrote through a dangling link")
+	}
+}
+
+func TestRemoveLeftovers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "[a]*")
+	if err := os.MkdirAll(filepath.Join(dir, ".sr3-folder.tmp"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".sr3-1x.tmp", ".sr3-1x", "a.tmp", "checkpoint.safetensors"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	RemoveLeftovers(dir)
+	RemoveLeftovers(filepath.Join(dir, "missing"))
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	if want := []string{".sr3-1x", ".sr3-folder.tmp", "a.tmp", "checkpoint.safetensors"}; !slices.Equal(left, want) {
+		t.Errorf("left are %q, want %q", left, want)
 	}
 }
