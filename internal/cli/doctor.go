@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"math"
+	"os"
 	"runtime"
 	"slices"
 	"time"
@@ -88,6 +89,9 @@ func examine() *doctorReport {
 // suggest adds what the user may want to do.
 func (r *doctorReport) suggest() {
 	add := func(format string, args ...any) { r.Suggestions = append(r.Suggestions, fmt.Sprintf(format, args...)) }
+	if v := os.Getenv(kernel.EnvSIMD); !slices.Contains([]string{"", "off", "avx2", "avx512"}, v) {
+		add("%s=%s is not known and has no effect; known are off and avx2", kernel.EnvSIMD, v)
+	}
 	if kernel.Active() != kernel.Detected() {
 		add("%s limits this program to %s; without it %s would be used", kernel.EnvSIMD, r.SIMD, r.Detected)
 	}
@@ -124,10 +128,17 @@ func (r *doctorReport) print(s *streams) {
 	fmt.Fprintf(s.out, "memory        %s, %s available\n", mib(r.MemoryMiB), mib(r.FreeMiB))
 	fmt.Fprintf(s.out, "models        folder %s\n", r.ModelsDir)
 	for _, m := range r.Models {
-		fmt.Fprintf(s.out, "              %s, x%d, %.2f M parameters, %s %s\n", m.Name, m.Scale, float64(m.Parameters)/1e6, m.Where, m.Error)
+		if m.Error != "" {
+			fmt.Fprintf(s.out, "              %s, damaged, %s\n", m.Name, m.Where)
+			continue
+		}
+		fmt.Fprintf(s.out, "              %s, x%d, %.2f M parameters, %s\n", m.Name, m.Scale, float64(m.Parameters)/1e6, m.Where)
 	}
-	fmt.Fprintf(s.out, "self-test     error %.1e of the range (at most %.0e), same bytes on any thread count: %v %s\n",
-		r.SelfTest.MaxError, maxSelfTestError, r.SelfTest.ThreadsSame, r.SelfTest.Error)
+	fmt.Fprintf(s.out, "self-test     error %.1e of the range (at most %.0e), same bytes on any thread count: %v\n",
+		r.SelfTest.MaxError, maxSelfTestError, r.SelfTest.ThreadsSame)
+	if r.SelfTest.Error != "" {
+		fmt.Fprintf(s.out, "              %s\n", r.SelfTest.Error)
+	}
 	fmt.Fprintf(s.out, "speed         %.0f GFLOP/s in a small network\n", r.GFLOPPerS)
 	for _, line := range r.Suggestions {
 		fmt.Fprintf(s.out, "note: %s\n", line)

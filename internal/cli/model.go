@@ -286,6 +286,9 @@ func checkOutput(path string, overwrite bool) error {
 	if path == "" {
 		return usagef("-o is needed: the file to write")
 	}
+	if filepath.Ext(path) != ".safetensors" { // other names are not found again, or are taken for PyTorch's
+		return usagef("-o %s: the name of a model ends in .safetensors", path)
+	}
 	if _, err := os.Lstat(path); err == nil && !overwrite {
 		return fmt.Errorf("%s exists already; give --overwrite to replace it, or another name to -o", path)
 	}

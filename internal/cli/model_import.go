@@ -71,6 +71,9 @@ func (f *importFlags) run(cmd *cobra.Command, s *streams, path string) error {
 		f.options.ImageSize = &f.size
 	}
 	m, report, err := model.ImportPyTorch(path, f.options)
+	if err != nil && f.config != "" {
+		return fmt.Errorf("with %s: %w", f.config, err)
+	}
 	if err != nil {
 		return err
 	}

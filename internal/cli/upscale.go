@@ -4,13 +4,22 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sr3-go/sr3"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/refine"
 )
+
+// maxScale is the largest scale that package upscale takes.
+const maxScale = 1024
+
+// schedules are the inference schedules that have no settings of their own.
+var schedules = []string{"paper", "training", "logsnr"}
 
 // upscaleFlags are the settings of "sr3 upscale".
 type upscaleFlags struct {
@@ -110,6 +119,9 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	if err != nil {
 		return err
 	}
+	if _, err := f.formatFor(list.jobs[0]); err != nil {
+		return usagef("-o: %w", err)
+	}
 	if f.json && list.jobs[0].out == stdio {
 		return usagef("--json and the image both want standard output; give -o a file")
 	}
@@ -123,8 +135,8 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 		return usagef("which image? Give a file, a folder, or - for standard input")
 	}
 	o := &f.options
-	if cmd.Flags().Changed("scale") && !(o.Scale >= 1) {
-		return usagef("-s %v: want 1 or more", o.Scale)
+	if cmd.Flags().Changed("scale") && !(o.Scale >= 1 && o.Scale <= maxScale) {
+		return usagef("-s %v: want 1 to %d", o.Scale, maxScale)
 	}
 	if o.Scale != 0 && (o.Width != 0 || o.Height != 0) {
 		return usagef("-s and -w or --height exclude each other")
@@ -137,13 +149,30 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 			return usagef("--%s %d: want a positive number", c.flag, c.value)
 		}
 	}
-	if f.quality < 0 || f.quality > 100 {
+	if f.quality < 0 || f.quality > 100 || f.quality == 0 && cmd.Flags().Changed("quality") {
 		return usagef("-q %d: want 1 to 100", f.quality)
+	}
+	if err := checkRefinement(o); err != nil {
+		return err
 	}
 	if _, err := (jobRequest{output: f.output, format: f.format}).extension(); err != nil {
 		return err
 	}
 	return f.parseSeed()
+}
+
+// checkRefinement finds names and numbers that no model could take.
+func checkRefinement(o *sr3.Options) error {
+	if o.Sampler != "" && !slices.Contains(refine.Samplers(), o.Sampler) {
+		return usagef("--sampler %s: want one of %s", o.Sampler, strings.Join(refine.Samplers(), ", "))
+	}
+	if o.Schedule != "" && !slices.Contains(schedules, o.Schedule) {
+		return usagef("--schedule %s: want one of %s", o.Schedule, strings.Join(schedules, ", "))
+	}
+	if !(o.Eta >= 0 && o.Eta <= 1) {
+		return usagef("--eta %v: want 0 to 1", o.Eta)
+	}
+	return nil
 }
 
 // parseSeed reads --seed; -1 draws one.
