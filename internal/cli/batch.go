@@ -13,6 +13,7 @@ import (
 
 	"github.com/sr3-go/sr3"
 	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/internal/runfiles"
 	"github.com/sr3-go/sr3/upscale"
 )
 
@@ -115,6 +116,11 @@ func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
 	format, err := b.flags.formatFor(j)
 	if err != nil {
 		return err
+	}
+	if j.out != stdio {
+		if err := runfiles.CheckWritable(j.out); err != nil {
+			return err
+		}
 	}
 	start := time.Now()
 	img, err := b.read(j)

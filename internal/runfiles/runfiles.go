@@ -37,6 +37,31 @@ func WriteAtomic(path string, write func(io.Writer) error) error {
 	return nil
 }
 
+// CheckWritable finds out, before long work is done, what would keep WriteAtomic from writing path. Folders that are
+// missing may be made later: then it is the last one that exists that must be writable. Nothing stays behind.
+func CheckWritable(path string) error {
+	target, _, err := resolve(path)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	dir := filepath.Dir(target)
+	for parent := filepath.Dir(dir); parent != dir; parent = filepath.Dir(dir) {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		dir = parent
+	}
+	f, err := createTemp(dir)
+	if err != nil {
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return fmt.Errorf("write %s: no file can be made in %s: %w", path, dir, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // RemoveLeftovers removes the temporary files that killed processes left in dir. The caller knows that nobody writes
 // there now. What cannot be removed stays.
 func RemoveLeftovers(dir string) {

@@ -183,3 +183,24 @@ func TestRemoveLeftovers(t *testing.T) {
 		t.Errorf("left are %q, want %q", left, want)
 	}
 }
+
+func TestCheckWritable(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, []byte("old"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{file, filepath.Join(dir, "new"), filepath.Join(dir, "a", "b", "new")} {
+		if err := CheckWritable(path); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, path := range []string{dir, filepath.Join(file, "new"), filepath.Join(file, "a", "new")} {
+		if err := CheckWritable(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left are %v, %v", entries, err)
+	}
+}
