@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/sr3-go/sr3/dataset"
@@ -211,10 +212,35 @@ func (r *run) writeConfig() error {
 	if err != nil {
 		return err
 	}
-	return runfiles.WriteAtomic(filepath.Join(r.opt.OutDir, configFile), func(w io.Writer) error {
+	path := filepath.Join(r.opt.OutDir, configFile)
+	for _, line := range changedSettings(path, text) {
+		r.journal.printf("changed since the run was last started: %s", line)
+	}
+	return runfiles.WriteAtomic(path, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
 		return err
 	})
+}
+
+// changedSettings are the lines of a configuration that the file of an earlier
+// start does not have: what makes the rest of the run different from what it
+// would have been.
+func changedSettings(path, text string) []string {
+	before, err := os.ReadFile(path)
+	if err != nil {
+		return nil // the first start
+	}
+	had := map[string]bool{}
+	for line := range strings.Lines(string(before)) {
+		had[strings.TrimSpace(line)] = true
+	}
+	var changed []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && !had[line] {
+			changed = append(changed, line)
+		}
+	}
+	return changed
 }
 
 // announce says what begins.

@@ -155,9 +155,20 @@ func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, t
 		fmt.Fprintf(b.streams.err, "sr3: %s: note: %s\n", j.in, n)
 	}
 	if j.out != stdio {
-		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s, %d step(s), seed %d  %s\n",
-			j.out, out.Width, out.Height, r.Model, r.Sampler, r.Steps, r.Seed, shortDuration(took))
+		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s, %s, seed %d  %s\n",
+			j.out, out.Width, out.Height, r.Model, r.Sampler, plural(r.Steps, "step"), r.Seed, shortDuration(took))
 	}
+}
+
+// plural is a number with a noun that takes an s, or es after an s.
+func plural(n int, noun string) string {
+	switch {
+	case n == 1:
+		return "1 " + noun
+	case strings.HasSuffix(noun, "s"):
+		noun += "e"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // outputExists reports whether a file is in the way.

@@ -237,7 +237,7 @@ func (r *inspection) printMade(s *streams) {
 	}
 	fmt.Fprintf(s.out, "made by     sr3, model %s (digest %s)\n", made.Model, made.Digest)
 	fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d\n", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
-	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %d pass(es), %s\n", made.Windows, made.Tile, made.Overlap, made.Passes, made.SIMD)
+	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %s, %s\n", made.Windows, made.Tile, made.Overlap, plural(made.Passes, "pass"), made.SIMD)
 }
 
 func sortedKeys(m map[string]string) []string {
