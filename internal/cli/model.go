@@ -239,14 +239,7 @@ func newModelExport(s *streams) *cobra.Command {
 		Example: "  sr3 model export photo-x4 -o photo-x4.safetensors\n  sr3 model export photo-x4 -o full.safetensors --dtype f32",
 		Args:    nArgs(1, "one model"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			as, err := weightType(dtype)
-			if err != nil {
-				return err
-			}
-			if err := checkOutput(output, overwrite); err != nil {
-				return err
-			}
-			m, err := model.Open(args[0])
+			m, as, err := openForCopy(args[0], output, dtype, overwrite)
 			if err != nil {
 				return err
 			}
@@ -257,6 +250,20 @@ func newModelExport(s *streams) *cobra.Command {
 	cmd.Flags().StringVar(&dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
 	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "replace a file that exists")
 	return cmd
+}
+
+// openForCopy opens a model that will be written to output, once the flags are known
+// to make sense.
+func openForCopy(name, output, dtype string, overwrite bool) (*model.Model, checkpoint.DType, error) {
+	as, err := weightType(dtype)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := checkOutput(output, overwrite); err != nil {
+		return nil, "", err
+	}
+	m, err := model.Open(name)
+	return m, as, err
 }
 
 // saveModel writes a model and says so.

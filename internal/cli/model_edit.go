@@ -25,14 +25,7 @@ dots; values are JSON, and what is not is text. Unknown keys are errors.`,
   sr3 model edit mine.safetensors -o named.safetensors --set name=mine --set licence=CC0-1.0 --card CARD.md`,
 		Args: nArgs(1, "one model"),
 		RunE: func(_ *cobra.Command, args []string) error {
-			as, err := weightType(dtype)
-			if err != nil {
-				return err
-			}
-			if err := checkOutput(output, overwrite); err != nil {
-				return err
-			}
-			m, err := model.Open(args[0])
+			m, as, err := openForCopy(args[0], output, dtype, overwrite)
 			if err != nil {
 				return err
 			}
