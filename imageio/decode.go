@@ -110,15 +110,13 @@ func readUpTo(r io.Reader, name string, size, limit int64) ([]byte, error) {
 	var parts [][]byte // joined at the end: one growing buffer would take four times the limit
 	var total int64
 	for next := size + bytes.MinRead; max(size, total) <= limit; next = readPart {
-		var b bytes.Buffer
-		want := min(next, limit+1-total)
-		b.Grow(int(want) + bytes.MinRead)
-		n, err := b.ReadFrom(io.LimitReader(r, want))
-		if err != nil {
+		part := make([]byte, min(next, limit+1-total))
+		n, err := fill(part, r)
+		if err != nil && err != io.EOF {
 			return nil, fmt.Errorf("imageio: read %s: %w", name, err)
 		}
-		parts, total = append(parts, b.Bytes()), total+n
-		if n < want {
+		parts, total = append(parts, part[:n]), total+int64(n)
+		if err == io.EOF {
 			break
 		}
 	}
@@ -129,6 +127,17 @@ func readUpTo(r io.Reader, name string, size, limit int64) ([]byte, error) {
 		return parts[0], nil
 	}
 	return slices.Concat(parts...), nil
+}
+
+// fill reads from r until p is full or r fails; the end of r is io.EOF. With
+// io.ReadFull the end would look like a reader's own io.ErrUnexpectedEOF.
+func fill(p []byte, r io.Reader) (n int, err error) {
+	for n < len(p) && err == nil {
+		var k int
+		k, err = r.Read(p[n:])
+		n += k
+	}
+	return n, err
 }
 
 // Decode reads a picture; its format is found from its content. name stands in
