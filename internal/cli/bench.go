@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -26,19 +25,22 @@ type benchFlags struct {
 // benchResult is the output of "sr3 bench unet --json". A training step counts
 // three forward passes, as is usual.
 type benchResult struct {
-	Config     string   `json:"config"`
-	Batch      int      `json:"batch"`
-	Side       int      `json:"side"`
-	Threads    int      `json:"threads"`
-	Train      bool     `json:"train"`
-	SIMD       string   `json:"simd"`
-	Params     int64    `json:"params"`
-	MedianS    float64  `json:"median_s"`
-	MinS       float64  `json:"min_s"`
-	GFLOP      float64  `json:"gflop"`
-	GFLOPPerS  float64  `json:"gflop_per_s"`
-	PeakRSSMiB *float64 `json:"peak_rss_mib"`
-	ProgramMiB float64  `json:"program_mib"` // everything but parameters and optimiser state
+	Config    string  `json:"config"`
+	Batch     int     `json:"batch"`
+	Side      int     `json:"side"`
+	Threads   int     `json:"threads"`
+	Train     bool    `json:"train"`
+	SIMD      string  `json:"simd"`
+	Params    int64   `json:"params"`
+	MedianS   float64 `json:"median_s"`
+	MinS      float64 `json:"min_s"`
+	GFLOP     float64 `json:"gflop"`
+	GFLOPPerS float64 `json:"gflop_per_s"`
+	// ConvGFLOPPerS counts the convolutions and their gradients alone: the products of the
+	// plain algorithm over the time of all that they do instead, transforms included.
+	ConvGFLOPPerS float64  `json:"conv_gflop_per_s"`
+	PeakRSSMiB    *float64 `json:"peak_rss_mib"`
+	ProgramMiB    float64  `json:"program_mib"` // everything but parameters and optimiser state
 }
 
 func newBench(s *streams) *cobra.Command {
@@ -106,7 +108,7 @@ func (f *benchFlags) check() error {
 }
 
 // measure compiles and times the network.
-func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, map[string]time.Duration, error) {
+func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, error) {
 	cfg, err := unet.Preset(f.config)
 	if err != nil {
 		return nil, nil, err
@@ -124,7 +126,7 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, map[string]time.
 		return nil, nil, err
 	}
 	threads := threadsOrAll(f.threads)
-	program, err := benchProgram(cfg, params, f.batch, side, f.train, cpu.Options{Threads: threads, Profile: f.profile})
+	program, err := benchProgram(cfg, params, f.batch, side, f.train, cpu.Options{Threads: threads, Profile: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -136,9 +138,11 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, map[string]time.
 		}
 		start := time.Now()
 		program.Run()
-		if i > 0 {
-			times = append(times, time.Since(start).Seconds())
+		if i == 0 {
+			program.ResetProfile()
+			continue
 		}
+		times = append(times, time.Since(start).Seconds())
 	}
 	slices.Sort(times)
 	gflop := float64(flops) * float64(f.batch) / 1e9
@@ -150,6 +154,7 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, map[string]time.
 		Config: f.config, Batch: f.batch, Side: side, Threads: threads, Train: f.train, SIMD: kernel.Active().String(),
 		Params: unet.Count(params), MedianS: median, MinS: times[0], GFLOP: gflop, GFLOPPerS: gflop / median,
 		PeakRSSMiB: peakRSS(), ProgramMiB: float64(program.MemoryBytes()) / (1 << 20),
+		ConvGFLOPPerS: convolutionSpeed(program.Profile(), f.runs),
 	}, program.Profile(), nil
 }
 
@@ -222,36 +227,5 @@ func fillParameter(dst []float32, p unet.Param, stream uint64) {
 		for i := range dst {
 			dst[i] *= float32(p.Init.Std)
 		}
-	}
-}
-
-func (f *benchFlags) print(s *streams, r *benchResult, profile map[string]time.Duration) error {
-	if f.json {
-		return writeJSON(s.out, r)
-	}
-	what := "call"
-	if r.Train {
-		what = "training step"
-	}
-	fmt.Fprintf(s.out, "%s: one %s on %d image(s) of %dx%d with %d thread(s), %s: median %.4f s, best %.4f s, %.1f GFLOP, %.1f GFLOP/s\n",
-		r.Config, what, r.Batch, r.Side, r.Side, r.Threads, r.SIMD, r.MedianS, r.MinS, r.GFLOP, r.GFLOPPerS)
-	if r.PeakRSSMiB != nil {
-		fmt.Fprintf(s.out, "peak memory of the process %.0f MiB\n", *r.PeakRSSMiB)
-	}
-	if f.profile {
-		printProfile(s, profile, f.runs+1)
-	}
-	return nil
-}
-
-// printProfile lists kinds of operations by the time they take in one run.
-func printProfile(s *streams, profile map[string]time.Duration, runs int) {
-	names := make([]string, 0, len(profile))
-	for name := range profile {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int { return int(profile[b] - profile[a]) })
-	for _, name := range names {
-		fmt.Fprintf(s.out, "%10.3f ms  %s\n", float64(profile[name].Microseconds())/1e3/float64(runs), name)
 	}
 }

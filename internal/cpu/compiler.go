@@ -133,8 +133,11 @@ func (c *compiler) outInPlace(n *graph.Node, from *buffer) *buffer {
 }
 
 // emit ends the step being built.
-func (c *compiler) emit(name string, phases ...phase) {
-	c.program.steps = append(c.program.steps, &step{name: name, phases: phases})
+func (c *compiler) emit(name string, phases ...phase) { c.emitWork(name, work{}, phases...) }
+
+// emitWork is emit with what a profile should say of the step.
+func (c *compiler) emitWork(name string, w work, phases ...phase) {
+	c.program.steps = append(c.program.steps, &step{name: name, work: w, phases: phases})
 }
 
 // place lays out the arena and hands every buffer its storage.

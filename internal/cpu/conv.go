@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"fmt"
+
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
 )
@@ -186,7 +188,15 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 	src := c.in(w)
 	phases = append(phases, c.weights(w, &p.b, func(q panels) phase { return q.packRows(src) }))
 	p.out = c.out(n)
-	c.emit("conv2d", append(phases, p.phase(c.program.tiles))...)
+	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), append(phases, p.phase(c.program.tiles))...)
+}
+
+// convWork describes a convolution, or a gradient of it, with output pixels out.
+func convWork(way string, filter graph.Shape, stride int, out graph.Shape) work {
+	return work{
+		detail: fmt.Sprintf("%s %dx%d/%d %d to %d, %dx%dx%d", way, filter[0], filter[1], stride, filter[2], filter[3], out[0], out[1], out[2]),
+		flops:  2 * int64(filter.Size()) * int64(out[0]*out[1]*out[2]),
+	}
 }
 
 // flatten takes all pixels of a bare frame as one row: for 1x1 convolutions.
@@ -238,7 +248,7 @@ func (c *compiler) conv2DInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 			phases = append(phases, p.phase(c.program.tiles))
 		}
 	}
-	c.emit("conv2d-input-grad", phases...)
+	c.emitWork("conv2d-input-grad", convWork("direct", w.Shape, s, dy.Shape), phases...)
 }
 
 // gradMargins is how far before and behind dy the input gradient reaches along

@@ -41,7 +41,7 @@ func (c *compiler) conv2DWeightGrad(n *graph.Node, op *graph.Conv2DWeightGrad) {
 	}
 	rowFloats := p.ow * (p.step*p.step*f.pitch + kernel.NR())
 	p.run = max(1, taskFloats/rowFloats)
-	c.emit("conv2d-weight-grad", append(phases, p.phase(c.program.tiles))...)
+	c.emitWork("conv2d-weight-grad", convWork("direct", n.Shape, op.Stride, dy.Shape), append(phases, p.phase(c.program.tiles))...)
 }
 
 // phase hands out taps times panels of columns times parts of the rows.

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"fmt"
+
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
 )
@@ -33,7 +35,10 @@ func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 			kernel.GemmTile(t)
 		}
 	}}
-	c.emit("matmul", append(pack, multiply)...)
+	c.emitWork("matmul", work{
+		detail: fmt.Sprintf("%d x %dx%d by %dx%d", batch, m, k, k, cols),
+		flops:  2 * int64(batch) * int64(m) * int64(k) * int64(cols),
+	}, append(pack, multiply)...)
 }
 
 // packBatch packs every B of a batch. A single one that is a variable is packed

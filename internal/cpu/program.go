@@ -36,8 +36,15 @@ type Program struct {
 // step is what one operation became: phases that run one after another.
 type step struct {
 	name   string
+	work   work
 	phases []phase
 	time   time.Duration
+}
+
+// work is what a profile says of a step besides its name.
+type work struct {
+	detail string // the kernel that was chosen and the sizes it was chosen for
+	flops  int64  // multiplications and additions of the plain algorithm
 }
 
 // phase is a parallel loop; skip, if set, says that it has nothing to do.
@@ -104,12 +111,32 @@ func (p *Program) Run() {
 	runtime.KeepAlive(p)
 }
 
-// Profile returns the time spent so far by kind of operation, if the program was
-// compiled with Options.Profile.
-func (p *Program) Profile() map[string]time.Duration {
-	out := map[string]time.Duration{}
-	for _, s := range p.steps {
-		out[s.name] += s.time
+// StepTime is the time of one step of a program.
+type StepTime struct {
+	// Op is the kind of operation, Detail the kernel that was chosen for it and the
+	// sizes; Detail is empty but for convolutions and matrix products.
+	Op, Detail string
+	// FLOPs is how many multiplications and additions the plain algorithm of a
+	// convolution or a matrix product takes in one run, whatever its kernel saves.
+	FLOPs int64
+	// Time is that of all runs so far.
+	Time time.Duration
+}
+
+// Profile returns the time spent so far step by step, in the order of execution,
+// if the program was compiled with Options.Profile.
+func (p *Program) Profile() []StepTime {
+	out := make([]StepTime, len(p.steps))
+	for i, s := range p.steps {
+		out[i] = StepTime{s.name, s.work.detail, s.work.flops, s.time}
 	}
 	return out
+}
+
+// ResetProfile forgets the times so far: those of a first run, which packs the
+// weights and touches the memory, say.
+func (p *Program) ResetProfile() {
+	for _, s := range p.steps {
+		s.time = 0
+	}
 }

@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -90,6 +91,7 @@ func BenchmarkUNet(b *testing.B) {
 				p, flops := unetProgram(b, c.preset, c.batch, c.side, threads, c.train)
 				defer p.Close()
 				p.Run()
+				p.ResetProfile()
 				start := time.Now()
 				for b.Loop() {
 					p.Run()
@@ -105,15 +107,13 @@ func BenchmarkUNet(b *testing.B) {
 }
 
 func printProfile(p *cpu.Program) {
-	times := p.Profile()
-	var names []string
+	times := map[string]time.Duration{}
 	var total time.Duration
-	for name, t := range times {
-		names = append(names, name)
-		total += t
+	for _, s := range p.Profile() {
+		times[s.Op] += s.Time
+		total += s.Time
 	}
-	slices.SortFunc(names, func(a, b string) int { return int(times[b] - times[a]) })
-	for _, name := range names {
+	for _, name := range slices.SortedFunc(maps.Keys(times), func(a, b string) int { return int(times[b] - times[a]) }) {
 		fmt.Printf("  %-24s %6.1f%%\n", name, 100*float64(times[name])/float64(total))
 	}
 }

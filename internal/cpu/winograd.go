@@ -208,7 +208,7 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
 	p := c.winograd(f, w.Shape[2], w.Shape[3], bias, tiles, n.Shape[1], n.Shape[2])
 	phases = append(phases, c.weights(w, &p.u, p.pack(c.in(w))))
 	p.out = c.out(n)
-	c.emit("conv2d", append(phases, p.phase(c.program.tiles))...)
+	c.emitWork("conv2d", convWork("winograd", w.Shape, 1, n.Shape), append(phases, p.phase(c.program.tiles))...)
 }
 
 // winogradInputGrad lowers the gradient by the input: a convolution of dy with the
@@ -220,7 +220,7 @@ func (c *compiler) winogradInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	p := c.winograd(f, w.Shape[3], w.Shape[2], nil, tiles, n.Shape[1], n.Shape[2])
 	phases = append(phases, c.packGrad(p, c.in(w))...)
 	p.out = c.out(n)
-	c.emit("conv2d-input-grad", append(phases, p.phase(c.program.tiles))...)
+	c.emitWork("conv2d-input-grad", convWork("winograd", w.Shape, 1, dy.Shape), append(phases, p.phase(c.program.tiles))...)
 }
 
 // winogradWeightGrad lowers the gradient by the filter: the transformed pixels and
@@ -249,7 +249,7 @@ func (c *compiler) winogradWeightGrad(n *graph.Node, op *graph.Conv2DWeightGrad)
 		}
 	})
 	phases = append(append(phases, more...), transform, winogradWeightProducts(c.program.tiles, products, v, d, count, in, out), back)
-	c.emit("conv2d-weight-grad", phases...)
+	c.emitWork("conv2d-weight-grad", convWork("winograd", n.Shape, 1, dy.Shape), phases...)
 }
 
 // winogradWeightProducts is products[pos] = v[pos]' d[pos] for the 36 positions:
