@@ -174,7 +174,7 @@ func benchProgram(cfg unet.Config, params []unet.Param, batch, side int, trainin
 	}
 	vars := cpu.NewVariables()
 	for i, p := range params {
-		fillParameter(vars.Ensure(p.Name, p.Len()), p, uint64(i))
+		vars.Provide(p.Name, cpu.Source{Len: p.Len(), Read: func(dst []float32) { fillParameter(dst, p, uint64(i)) }})
 	}
 	outputs := []*graph.Node{out}
 	if training {
@@ -215,9 +215,11 @@ func benchStep(g *graph.Graph, params []unet.Param, loss *graph.Node) []*graph.N
 	return outputs
 }
 
-// fillParameter draws a parameter in place, so that weights exist once.
+// fillParameter draws a parameter.
 func fillParameter(dst []float32, p unet.Param, stream uint64) {
 	switch p.Init.Kind {
+	case unet.InitZeros:
+		clear(dst)
 	case unet.InitOnes:
 		for i := range dst {
 			dst[i] = 1

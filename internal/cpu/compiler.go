@@ -114,6 +114,9 @@ func (c *compiler) in(n *graph.Node) *buffer {
 	if b == nil {
 		panic(fmt.Sprintf("cpu: %v has no value", n))
 	}
+	if b.load != nil {
+		b.data, b.load = b.load(), nil
+	}
 	b.use(c.index())
 	return b
 }
@@ -140,6 +143,16 @@ func (c *compiler) emitWork(name string, w work, phases ...phase) {
 	c.program.steps = append(c.program.steps, &step{name: name, work: w, phases: phases})
 }
 
+// variable makes the buffer of a variable. Its values are fetched when something
+// reads them as they are, which packed weights never do.
+func (c *compiler) variable(n *graph.Node, op *graph.Variable) {
+	vars, size := c.vars, n.Shape.Size()
+	vars.mu.Lock()
+	vars.ensure(op.Label, size) // a wrong size is found here
+	vars.mu.Unlock()
+	c.values[n] = &buffer{size: size, fixed: true, load: func() []float32 { return vars.Ensure(op.Label, size) }}
+}
+
 // place lays out the arena and hands every buffer its storage.
 func (c *compiler) place() {
 	size := planArena(c.buffers, c.inPlace)
@@ -159,7 +172,7 @@ func (c *compiler) lower(n *graph.Node) error {
 		b := c.keep(n.Shape.Size())
 		c.values[n], c.program.inputs[op.Label] = b, b
 	case *graph.Variable:
-		c.values[n] = &buffer{size: n.Shape.Size(), fixed: true, data: c.vars.Ensure(op.Label, n.Shape.Size())}
+		c.variable(n, op)
 	case *graph.Constant:
 		b := c.keep(n.Shape.Size())
 		copy(b.data, op.Values)
@@ -171,7 +184,7 @@ func (c *compiler) lower(n *graph.Node) error {
 		}
 		c.values[n] = b
 	case *graph.Reshape:
-		c.values[n] = c.in(n.Inputs[0])
+		c.values[n] = c.values[n.Inputs[0]] // read by nobody yet
 	case *graph.Binary:
 		c.binary(n, op)
 	case *graph.Unary:

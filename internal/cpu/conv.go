@@ -185,8 +185,7 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 	if len(phases) == 0 && kh*kw == 1 && op.Stride == 1 {
 		p.flatten()
 	}
-	src := c.in(w)
-	phases = append(phases, c.weights(w, &p.b, func(q panels) phase { return q.packRows(src) }))
+	phases = append(phases, c.weights(w, "rows", false, &p.b, panels.packRows))
 	p.out = c.out(n)
 	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), append(phases, p.phase(c.program.tiles))...)
 }
@@ -223,8 +222,7 @@ func (c *compiler) conv2DInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	left, right := gradMargins(n.Shape[2], dy.Shape[2], kw, s, op.Pad)
 	f, phases := c.frameOf(dy, top, left, bottom, right)
 	b := newPanels(kh*kw*outCh, in)
-	src := c.in(w)
-	phases = append(phases, c.weights(w, &b, func(q panels) phase { return q.packTransposed(src, kh*kw, false) }))
+	phases = append(phases, c.weights(w, "transposed", false, &b, func(q panels, src *buffer) phase { return q.packTransposed(src, kh*kw, false) }))
 	out := c.out(n)
 	for py := range min(s, n.Shape[1]) {
 		for px := range min(s, n.Shape[2]) {

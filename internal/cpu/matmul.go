@@ -11,7 +11,7 @@ import (
 // it lies, transposed by its strides.
 func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 	an, bn := n.Inputs[0], n.Inputs[1]
-	a, b := c.in(an), c.in(bn)
+	a := c.in(an)
 	out := c.out(n)
 	batch, m, cols := n.Shape[0], n.Shape[1], n.Shape[2]
 	k, ars, aks := an.Shape[2], an.Shape[2], 1
@@ -19,7 +19,7 @@ func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 		k, ars, aks = an.Shape[1], 1, m
 	}
 	p := newPanels(k, cols)
-	pack := c.packBatch(bn, b, &p, batch, op.TransB)
+	pack := c.packBatch(bn, &p, batch, op.TransB)
 	mr, tilesOf := kernel.MR(), c.program.tiles
 	tiles := (m + mr - 1) / mr
 	multiply := phase{n: batch * tiles, body: func(worker, item int) {
@@ -43,16 +43,14 @@ func (c *compiler) matMul(n *graph.Node, op *graph.MatMul) {
 
 // packBatch packs every B of a batch. A single one that is a variable is packed
 // once.
-func (c *compiler) packBatch(bn *graph.Node, b *buffer, p *panels, batch int, transposed bool) []phase {
-	packOne := func(p panels) phase {
-		if transposed {
-			return p.packTransposed(b, 1, false)
-		}
-		return p.packRows(b)
+func (c *compiler) packBatch(bn *graph.Node, p *panels, batch int, transposed bool) []phase {
+	if batch == 1 && transposed {
+		return []phase{c.weights(bn, "transposed", false, p, func(p panels, src *buffer) phase { return p.packTransposed(src, 1, false) })}
 	}
 	if batch == 1 {
-		return []phase{c.weights(bn, p, packOne)}
+		return []phase{c.weights(bn, "rows", false, p, panels.packRows)}
 	}
+	b := c.in(bn)
 	p.buf = c.temp(batch * p.size())
 	size := p.depth * p.columns
 	return []phase{{n: batch * p.count, body: func(_, item int) {

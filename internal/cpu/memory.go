@@ -7,12 +7,19 @@ import "slices"
 const slack = 64
 
 // alloc returns n zeros with slack behind them.
-func alloc(n int) []float32 { return make([]float32, n+slack)[:n] }
+func alloc(n int) []float32 {
+	x := make([]float32, n+slack)
+	useHugePages(x)
+	return x[:n]
+}
 
 // buffer is the storage of one value. data is filled in when the plan is made.
 type buffer struct {
 	data []float32
+	half []uint16 // float16 numbers in place of data, for some fixed buffers
 	size int
+	// load, if not nil, fetches data when a step first reads it.
+	load func() []float32
 	// fixed buffers (inputs, variables, constants, packed weights) have storage of
 	// their own; the others share the arena as their lifetimes allow.
 	fixed       bool

@@ -20,6 +20,16 @@ func newPanels(depth, columns int) panels {
 
 func (p panels) size() int { return p.count * p.depth * p.nr }
 
+// rows copies rows [lo, hi) of a panel to dst, expanding halves.
+func (p panels) rows(dst []float32, i, lo, hi int) {
+	at := i*p.depth*p.nr + lo*p.nr
+	if size := (hi - lo) * p.nr; p.buf.half != nil {
+		kernel.Float16Decode(dst[:size], p.buf.half[at:at+size])
+	} else {
+		copy(dst[:size], p.buf.data[at:])
+	}
+}
+
 // panel is one panel's storage; width is how many of its columns are real.
 func (p panels) panel(i int) (data []float32, width int) {
 	return p.buf.data[i*p.depth*p.nr : (i+1)*p.depth*p.nr], min(p.nr, p.columns-i*p.nr)
@@ -31,9 +41,25 @@ func (p panels) packRows(src *buffer) phase {
 	blocks := (p.depth + 511) / 512
 	return phase{n: p.count * blocks, body: func(_, item int) {
 		i, block := item/blocks, item%blocks
+		lo, hi := block*512, min((block+1)*512, p.depth)
+		if p.buf.half != nil {
+			p.encodeRows(src.data, i, lo, hi)
+			return
+		}
 		dst, _ := p.panel(i)
-		p.copyRows(dst, src.data, i, block*512, min((block+1)*512, p.depth))
+		p.copyRows(dst, src.data, i, lo, hi)
 	}}
+}
+
+// encodeRows is copyRows to float16 numbers.
+func (p panels) encodeRows(src []float32, i, lo, hi int) {
+	width := min(p.nr, p.columns-i*p.nr)
+	dst := p.buf.half[i*p.depth*p.nr:]
+	for r := lo; r < hi; r++ {
+		row := dst[r*p.nr : (r+1)*p.nr]
+		kernel.Float16Encode(row[:width], src[r*p.columns+i*p.nr:][:width])
+		clear(row[width:])
+	}
 }
 
 // copyRows fills rows [lo, hi) of panel i, stored in dst, from the matrix src.
@@ -84,26 +110,26 @@ func transposeInto(dst, src []float32, rows, width, pitch int) {
 	}
 }
 
-// weights gives panels the storage that suits their source: packed once, and
-// again only when the variable changes, if the program itself does not change
-// it; packed on every run otherwise.
-func (c *compiler) weights(src *graph.Node, p *panels, pack func(panels) phase) phase {
+// weights gives panels the storage that suits their source, and the phase that
+// fills them from it by pack: once, and again only when the variable changes, if
+// the program itself does not change it; on every run otherwise. key names the
+// form, which programs share; half says that the kernel can use float16 numbers.
+func (c *compiler) weights(src *graph.Node, key string, half bool, p *panels, pack func(p panels, src *buffer) phase) phase {
 	v := sourceVariable(src)
 	if v == nil || c.updated[v] {
 		p.buf = c.temp(p.size())
-		return pack(*p)
+		return pack(*p, c.in(src))
 	}
-	p.buf = c.keep(p.size())
-	vars, store := c.vars, c.vars.ensure(v.Op.(*graph.Variable).Label, v.Shape.Size())
-	ph := pack(*p)
-	ran, packed := false, uint64(0)
+	vars, from := c.vars, &buffer{size: v.Shape.Size(), fixed: true}
+	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, key, p.size(), half)
+	p.buf = &buffer{size: p.size(), fixed: true, data: f.data, half: f.half}
+	ph := pack(*p, from)
 	ph.skip = func() bool {
-		vars.mu.Lock()
-		defer vars.mu.Unlock()
-		fresh := ran && packed == store.version
-		ran, packed = true, store.version
-		return fresh
+		var stale bool
+		from.data, stale = vars.beginPacking(x, f)
+		return !stale
 	}
+	ph.done = vars.endPacking
 	return ph
 }
 

@@ -47,11 +47,13 @@ type work struct {
 	flops  int64  // multiplications and additions of the plain algorithm
 }
 
-// phase is a parallel loop; skip, if set, says that it has nothing to do.
+// phase is a parallel loop. skip, if set, says that it has nothing to do; done, if
+// set, is called after a loop that was not skipped.
 type phase struct {
 	n    int
 	body func(worker, item int)
 	skip func() bool
+	done func()
 }
 
 // Compile lowers what outputs need. Variables are created in vars, as zeros, if
@@ -100,8 +102,12 @@ func (p *Program) Run() {
 		}
 		for i := range s.phases {
 			ph := &s.phases[i]
-			if ph.skip == nil || !ph.skip() {
-				p.pool.run(ph.n, ph.body)
+			if ph.skip != nil && ph.skip() {
+				continue
+			}
+			p.pool.run(ph.n, ph.body)
+			if ph.done != nil {
+				ph.done()
 			}
 		}
 		if p.profile {

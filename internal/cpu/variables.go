@@ -11,19 +11,57 @@ import (
 // them. Its methods may be called by several goroutines, the slices it gives out
 // are guarded by nobody.
 type Variables struct {
-	mu   sync.Mutex
+	mu   sync.Mutex // guards all but what packing guards
 	vars map[string]*variable
+
+	packing sync.Mutex // held while a form is being filled
+	stage   []float32  // values on their way from a source into a form
 }
 
 type variable struct {
-	data []float32
-	// version changes with the values, so that programs know when what they
-	// derived from them (packed weights) is stale.
+	size   int
+	data   []float32 // nil as long as only source has the values
+	source *Source
+	// version changes with the values, so that what was derived from them (packed
+	// weights) is known to be stale.
 	version uint64
+	forms   map[string]*form
+}
+
+// form is the values of a variable laid out for a kernel, shared by all programs
+// that use this kernel. It has data or half.
+type form struct {
+	data   []float32
+	half   []uint16
+	filled bool
+	packed uint64 // the version that it was made from, if filled
+}
+
+// Source is where the values of a variable come from whenever they are needed, so
+// that they need not be kept: a model in memory, say. Programs pack most weights
+// once and have no use for the originals after that.
+type Source struct {
+	// Len is how many values there are.
+	Len int
+	// Half promises that every value is a float16 number. Packed weights are then kept
+	// as float16 where the kernel expands them as it goes.
+	Half bool
+	// Read writes the values, always the same, to dst. It may be called by several
+	// goroutines, and after any length of time.
+	Read func(dst []float32)
 }
 
 // NewVariables returns an empty storage.
 func NewVariables() *Variables { return &Variables{vars: map[string]*variable{}} }
+
+// Provide creates or replaces a variable that has its values from a source. Get,
+// Ensure, Set, and operations that read the variable where it lies, make it an
+// ordinary one.
+func (v *Variables) Provide(label string, s Source) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.vars[label] = &variable{size: s.Len, source: &s}
+}
 
 // Get returns the values of a variable to read or write in place, nil if there is
 // none. After writing, call Touch.
@@ -31,27 +69,104 @@ func (v *Variables) Get(label string) []float32 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if x := v.vars[label]; x != nil {
-		return x.data
+		return x.resident()
 	}
 	return nil
 }
 
+// resident is the values in memory. The caller holds the lock.
+func (x *variable) resident() []float32 {
+	if x.data == nil {
+		x.data = alloc(x.size)
+		if x.source != nil {
+			x.source.Read(x.data)
+			x.source = nil
+		}
+	}
+	return x.data
+}
+
 // Ensure returns the values of a variable of n elements, created as zeros if it
 // does not exist. It panics if it exists with another size.
-func (v *Variables) Ensure(label string, n int) []float32 { return v.ensure(label, n).data }
-
-func (v *Variables) ensure(label string, n int) *variable {
+func (v *Variables) Ensure(label string, n int) []float32 {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	return v.ensure(label, n).resident()
+}
+
+// ensure is the variable, perhaps not resident. The caller holds the lock.
+func (v *Variables) ensure(label string, n int) *variable {
 	x := v.vars[label]
 	if x == nil {
-		x = &variable{data: alloc(n)}
+		x = &variable{size: n}
 		v.vars[label] = x
 	}
-	if len(x.data) != n {
-		panic(fmt.Sprintf("cpu: variable %s has %d elements, not %d", label, len(x.data), n))
+	if x.size != n {
+		panic(fmt.Sprintf("cpu: variable %s has %d elements, not %d", label, x.size, n))
 	}
 	return x
+}
+
+// form returns the storage of a form of size floats of a variable of n elements,
+// as halves if asked for and the source allows it.
+func (v *Variables) form(label string, n int, key string, size int, half bool) (*variable, *form) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	x := v.ensure(label, n)
+	half = half && x.source != nil && x.source.Half
+	key = fmt.Sprintf("%s %d %v", key, size, half)
+	f := x.forms[key]
+	if f == nil {
+		f = &form{}
+		if half {
+			f.half = make([]uint16, size+slack)[:size]
+		} else {
+			f.data = alloc(size)
+		}
+		if x.forms == nil {
+			x.forms = map[string]*form{}
+		}
+		x.forms[key] = f
+	}
+	return x, f
+}
+
+// beginPacking reports whether a form is stale; if so it gives the values to pack
+// and keeps all other packing of these variables waiting until endPacking.
+func (v *Variables) beginPacking(x *variable, f *form) (values []float32, stale bool) {
+	v.packing.Lock()
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if f.filled && f.packed == x.version {
+		v.packing.Unlock()
+		return nil, false
+	}
+	f.filled, f.packed = true, x.version
+	if x.data != nil || x.source == nil {
+		return x.resident(), true
+	}
+	if len(v.stage) < x.size {
+		v.stage = alloc(x.size)
+	}
+	x.source.Read(v.stage[:x.size])
+	return v.stage[:x.size], true
+}
+
+func (v *Variables) endPacking() { v.packing.Unlock() }
+
+// MemoryBytes is the size of all values in memory and of all that was derived from
+// them.
+func (v *Variables) MemoryBytes() int64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	total := 4 * int64(len(v.stage))
+	for _, x := range v.vars {
+		total += 4 * int64(len(x.data))
+		for _, f := range x.forms {
+			total += 4*int64(len(f.data)) + 2*int64(len(f.half))
+		}
+	}
+	return total
 }
 
 // Set copies values into a variable, creating it if needed. It panics if the

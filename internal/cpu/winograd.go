@@ -18,8 +18,8 @@ const winogradSide = 4
 // gradient, in floats.
 const (
 	winogradMinChannels    = 32
-	winogradMaxWeights     = 256 * 512
-	winogradMinTiles       = 16
+	winogradMaxWeights     = 4096 * 4096
+	winogradMinTiles       = 4
 	winogradMaxTransformed = 32 << 20
 )
 
@@ -87,20 +87,18 @@ func (p *winogradProduct) scratchSize() int {
 }
 
 // pack is the phase that transforms filters [3, 3, in, out].
-func (p *winogradProduct) pack(w *buffer) func(panels) phase {
-	return func(u panels) phase {
-		in, out := p.in, u.columns
-		return phase{n: u.count, body: func(_, j int) {
-			dst, width := u.panel(j)
-			if width < u.nr {
-				clear(dst)
-			}
-			for i := range in {
-				kernel.WinogradWeights(kernel.Grid{Data: dst[i*u.nr:], Row: 6 * in * u.nr, Col: in * u.nr},
-					kernel.Grid{Data: w.data[i*out+j*u.nr:], Row: 3 * in * out, Col: in * out}, width)
-			}
-		}}
-	}
+func (p *winogradProduct) pack(u panels, w *buffer) phase {
+	in, out := p.in, u.columns
+	return phase{n: u.count, body: func(_, j int) {
+		dst, width := u.panel(j)
+		if width < u.nr {
+			clear(dst)
+		}
+		for i := range in {
+			kernel.WinogradWeights(kernel.Grid{Data: dst[i*u.nr:], Row: 6 * in * u.nr, Col: in * u.nr},
+				kernel.Grid{Data: w.data[i*out+j*u.nr:], Row: 3 * in * out, Col: in * out}, width)
+		}
+	}}
 }
 
 // packGrad gives the phases that transform the filters of the input gradient:
@@ -173,25 +171,28 @@ func (p *winogradProduct) multiply(t *kernel.Tile, v, m []float32, j, tiles int)
 // zeroOffset is the one segment of a plain matrix product.
 var zeroOffset = [1]int{}
 
-// finish writes the output pixels of a tile in the columns of panel j; where the
-// square sticks out of the image, by way of a square of its own.
+// finish writes the output pixels of a tile in the columns of panel j.
 func (p *winogradProduct) finish(m []float32, j, tile, at int) {
-	n, y, x := p.tiles.locate(tile)
 	nr, cols := p.u.nr, p.u.columns
-	width := min(nr, cols-j*nr)
 	src := kernel.Grid{Data: m[at*nr:], Row: 6 * p.block * nr, Col: p.block * nr}
-	bias := p.bias.data[j*nr:]
+	writeSquare(p.out, p.tiles, tile, p.oh, p.ow, cols, j*nr, min(nr, cols-j*nr), src, p.bias.data[j*nr:], m[36*p.block*nr:])
+}
+
+// writeSquare turns the products src of a tile into output pixels of an image of
+// oh x ow pixels of cols channels: channels [from, from+width). Where the square
+// sticks out of the image it goes by way of a square of its own.
+func writeSquare(dst *buffer, tiles winogradTiles, tile, oh, ow, cols, from, width int, src kernel.Grid, bias, square []float32) {
+	n, y, x := tiles.locate(tile)
 	y0, x0 := y*winogradSide, x*winogradSide
-	out := p.out.data[((n*p.oh+y0)*p.ow+x0)*cols+j*nr:]
-	if y0+winogradSide <= p.oh && x0+winogradSide <= p.ow {
-		kernel.WinogradOutput(kernel.Grid{Data: out, Row: p.ow * cols, Col: cols}, src, width, bias)
+	out := dst.data[((n*oh+y0)*ow+x0)*cols+from:]
+	if y0+winogradSide <= oh && x0+winogradSide <= ow {
+		kernel.WinogradOutput(kernel.Grid{Data: out, Row: ow * cols, Col: cols}, src, width, bias)
 		return
 	}
-	square := m[36*p.block*nr:]
-	kernel.WinogradOutput(kernel.Grid{Data: square, Row: winogradSide * nr, Col: nr}, src, width, bias)
-	for i := range min(winogradSide, p.oh-y0) {
-		for k := range min(winogradSide, p.ow-x0) {
-			copy(out[(i*p.ow+k)*cols:][:width], square[(i*winogradSide+k)*nr:])
+	kernel.WinogradOutput(kernel.Grid{Data: square, Row: winogradSide * width, Col: width}, src, width, bias)
+	for i := range min(winogradSide, oh-y0) {
+		for k := range min(winogradSide, ow-x0) {
+			copy(out[(i*ow+k)*cols:][:width], square[(i*winogradSide+k)*width:])
 		}
 	}
 }
@@ -200,13 +201,17 @@ func (p *winogradProduct) finish(m []float32, j, tile, at int) {
 func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
 	x, w := n.Inputs[0], n.Inputs[1]
 	tiles := tilesFor(n.Shape[0], n.Shape[1], n.Shape[2])
+	if streamPays(w.Shape[2], w.Shape[3], tiles) {
+		c.streamConv2D(n, op)
+		return
+	}
 	f, phases := c.winogradFrame(x, tiles, op.Pad, op.Pad)
 	var bias *buffer
 	if len(n.Inputs) == 3 {
 		bias = c.in(n.Inputs[2])
 	}
 	p := c.winograd(f, w.Shape[2], w.Shape[3], bias, tiles, n.Shape[1], n.Shape[2])
-	phases = append(phases, c.weights(w, &p.u, p.pack(c.in(w))))
+	phases = append(phases, c.weights(w, "winograd", false, &p.u, p.pack))
 	p.out = c.out(n)
 	c.emitWork("conv2d", convWork("winograd", w.Shape, 1, n.Shape), append(phases, p.phase(c.program.tiles))...)
 }

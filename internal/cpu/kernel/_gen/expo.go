@@ -31,7 +31,7 @@ var constants = map[string]uint32{
 	"gradLow":     bits(-87),
 	"minusInf":    0xff800000,
 
-	"w2": bits(2), "w4": bits(4), "wMinus4": bits(-4), "wMinus5": bits(-5), "w8": bits(8),
+	"w2": bits(2), "w4": bits(4), "w5": bits(5), "w8": bits(8),
 	"w1_4": bits(1.0 / 4), "w1_6": bits(1.0 / 6), "wMinus1_6": bits(-1.0 / 6), "w1_12": bits(1.0 / 12), "w1_24": bits(1.0 / 24),
 }
 

@@ -6,23 +6,40 @@ import (
 )
 
 // winograd is one of the transforms Y = L X L' of F(4x4, 3x3): X has in x in
-// vectors, Y out x out. lines applies L to a line of vectors and hands each
-// result to put as soon as it is known, so that few registers are alive.
+// vectors, Y out x out. lines applies rows [lo, hi) of L to a line of vectors and
+// hands each result to put as soon as it is known, so that few registers are
+// alive. group is how many rows of L X are kept in registers at a time where there
+// are 32 of them.
 type winograd struct {
 	name, doc string
 	in, out   int
+	group     int
 	bias      bool // add a vector of bias to every result
-	lines     func(v *vector, x []reg.VecVirtual, put func(i int, r reg.VecVirtual))
+	lines     func(v *vector, x line, lo, hi int, put func(i int, r reg.VecVirtual))
+}
+
+// line gives the vectors of a line; they are loaded when they are first asked for.
+type line func(i int) reg.VecVirtual
+
+// lazily is the line of n vectors that load returns.
+func lazily(n int, load func(i int) reg.VecVirtual) line {
+	known := make([]reg.VecVirtual, n)
+	return func(i int) reg.VecVirtual {
+		if known[i] == nil {
+			known[i] = load(i)
+		}
+		return known[i]
+	}
 }
 
 // emitWinograd writes the five transforms.
 func emitWinograd(v *vector) {
 	for _, w := range []winograd{
-		{"winogradInput", "B' d B for 6x6 pixels d of the input.", 6, 6, false, linesInput},
-		{"winogradOutput", "A' m A, plus bias, for the 6x6 products m: 4x4 pixels of the output.", 6, 4, true, linesOutput},
-		{"winogradGrad", "A g A' for 4x4 pixels g of the output's gradient.", 4, 6, false, linesGrad},
-		{"winogradWeights", "G w G' for a 3x3 filter w.", 3, 6, false, linesWeights},
-		{"winogradWeightsGrad", "G' m G for the 6x6 products m: the gradient of a 3x3 filter.", 6, 3, false, linesWeightsGrad},
+		{"winogradInput", "B' d B for 6x6 pixels d of the input.", 6, 6, 3, false, linesInput},
+		{"winogradOutput", "A' m A, plus bias, for the 6x6 products m: 4x4 pixels of the output.", 6, 4, 4, true, linesOutput},
+		{"winogradGrad", "A g A' for 4x4 pixels g of the output's gradient.", 4, 6, 6, false, linesGrad},
+		{"winogradWeights", "G w G' for a 3x3 filter w.", 3, 6, 6, false, linesWeights},
+		{"winogradWeightsGrad", "G' m G for the 6x6 products m: the gradient of a 3x3 filter.", 6, 3, 3, false, linesWeightsGrad},
 	} {
 		w.emit(v)
 	}
@@ -41,10 +58,16 @@ func (v *vector) sub(a, b reg.VecVirtual) reg.VecVirtual {
 	return r
 }
 
-// fma is a + b*c.
+// fma is a + b*c, fnma a - b*c.
 func (v *vector) fma(a, b reg.VecVirtual, c string) reg.VecVirtual {
 	r := v.copyOf(a)
 	v.VFMADD231PS(v.constant(c), b, r)
+	return r
+}
+
+func (v *vector) fnma(a, b reg.VecVirtual, c string) reg.VecVirtual {
+	r := v.copyOf(a)
+	v.VFNMADD231PS(v.constant(c), b, r)
 	return r
 }
 
@@ -54,55 +77,73 @@ func (v *vector) times(a reg.VecVirtual, c string) reg.VecVirtual {
 	return r
 }
 
-func linesInput(v *vector, x []reg.VecVirtual, put func(int, reg.VecVirtual)) {
-	put(0, v.fma(v.fma(x[4], x[2], "wMinus5"), x[0], "w4"))
-	put(5, v.fma(v.fma(x[5], x[3], "wMinus5"), x[1], "w4"))
-	a, b := v.fma(x[4], x[2], "wMinus4"), v.fma(x[3], x[1], "wMinus4")
-	put(1, v.add(a, b))
-	put(2, v.sub(a, b))
-	c, d := v.sub(x[4], x[2]), v.times(v.sub(x[3], x[1]), "w2")
-	put(3, v.add(c, d))
-	put(4, v.sub(c, d))
+// within returns put for results [lo, hi) alone.
+func within(lo, hi int, put func(int, reg.VecVirtual)) func(int, func() reg.VecVirtual) {
+	return func(i int, r func() reg.VecVirtual) {
+		if lo <= i && i < hi {
+			put(i, r())
+		}
+	}
 }
 
-func linesOutput(v *vector, x []reg.VecVirtual, put func(int, reg.VecVirtual)) {
-	s1, d1 := v.add(x[1], x[2]), v.sub(x[1], x[2])
-	s2, d2 := v.add(x[3], x[4]), v.sub(x[3], x[4])
-	put(0, v.add(x[0], v.add(s1, s2)))
-	put(1, v.fma(d1, d2, "w2"))
-	put(2, v.fma(s1, s2, "w4"))
-	put(3, v.add(v.fma(d1, d2, "w8"), x[5]))
+func linesInput(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	if lo < 3 {
+		some(0, func() reg.VecVirtual { return v.fma(v.fnma(x(4), x(2), "w5"), x(0), "w4") })
+		a, b := v.fnma(x(4), x(2), "w4"), v.fnma(x(3), x(1), "w4")
+		some(1, func() reg.VecVirtual { return v.add(a, b) })
+		some(2, func() reg.VecVirtual { return v.sub(a, b) })
+	}
+	if hi > 3 {
+		some(5, func() reg.VecVirtual { return v.fma(v.fnma(x(5), x(3), "w5"), x(1), "w4") })
+		c, d := v.sub(x(4), x(2)), v.sub(x(3), x(1))
+		some(3, func() reg.VecVirtual { return v.fma(c, d, "w2") })
+		some(4, func() reg.VecVirtual { return v.fnma(c, d, "w2") })
+	}
 }
 
-func linesGrad(v *vector, x []reg.VecVirtual, put func(int, reg.VecVirtual)) {
-	put(0, x[0])
-	put(5, x[3])
-	e, o := v.add(x[0], x[2]), v.add(x[1], x[3])
-	put(1, v.add(e, o))
-	put(2, v.sub(e, o))
-	e, o = v.fma(x[0], x[2], "w4"), v.fma(v.times(x[1], "w2"), x[3], "w8")
-	put(3, v.add(e, o))
-	put(4, v.sub(e, o))
+func linesOutput(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	s1, d1 := v.add(x(1), x(2)), v.sub(x(1), x(2))
+	s2, d2 := v.add(x(3), x(4)), v.sub(x(3), x(4))
+	some(1, func() reg.VecVirtual { return v.fma(d1, d2, "w2") })
+	some(3, func() reg.VecVirtual { return v.add(v.fma(d1, d2, "w8"), x(5)) })
+	some(2, func() reg.VecVirtual { return v.fma(s1, s2, "w4") })
+	some(0, func() reg.VecVirtual { return v.add(x(0), v.add(s1, s2)) })
 }
 
-func linesWeights(v *vector, x []reg.VecVirtual, put func(int, reg.VecVirtual)) {
-	put(0, v.times(x[0], "w1_4"))
-	put(5, x[2])
-	e, o := v.times(v.add(x[0], x[2]), "wMinus1_6"), v.times(x[1], "w1_6")
-	put(1, v.sub(e, o))
-	put(2, v.add(e, o))
-	e, o = v.fma(v.times(x[0], "w1_24"), x[2], "w1_6"), v.times(x[1], "w1_12")
-	put(3, v.add(e, o))
-	put(4, v.sub(e, o))
+func linesGrad(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	some(0, func() reg.VecVirtual { return x(0) })
+	some(5, func() reg.VecVirtual { return x(3) })
+	e, o := v.add(x(0), x(2)), v.add(x(1), x(3))
+	some(1, func() reg.VecVirtual { return v.add(e, o) })
+	some(2, func() reg.VecVirtual { return v.sub(e, o) })
+	f, p := v.fma(x(0), x(2), "w4"), v.fma(v.times(x(1), "w2"), x(3), "w8")
+	some(3, func() reg.VecVirtual { return v.add(f, p) })
+	some(4, func() reg.VecVirtual { return v.sub(f, p) })
 }
 
-func linesWeightsGrad(v *vector, x []reg.VecVirtual, put func(int, reg.VecVirtual)) {
-	s1, d1 := v.add(x[1], x[2]), v.sub(x[2], x[1])
-	s2, d2 := v.add(x[3], x[4]), v.sub(x[3], x[4])
+func linesWeights(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	some(0, func() reg.VecVirtual { return v.times(x(0), "w1_4") })
+	some(5, func() reg.VecVirtual { return x(2) })
+	e := v.times(v.add(x(0), x(2)), "wMinus1_6")
+	some(1, func() reg.VecVirtual { return v.fnma(e, x(1), "w1_6") })
+	some(2, func() reg.VecVirtual { return v.fma(e, x(1), "w1_6") })
+	f := v.fma(v.times(x(0), "w1_24"), x(2), "w1_6")
+	some(3, func() reg.VecVirtual { return v.fma(f, x(1), "w1_12") })
+	some(4, func() reg.VecVirtual { return v.fnma(f, x(1), "w1_12") })
+}
+
+func linesWeightsGrad(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	s1, d1 := v.add(x(1), x(2)), v.sub(x(2), x(1))
+	s2, d2 := v.add(x(3), x(4)), v.sub(x(3), x(4))
 	e := v.times(s1, "wMinus1_6")
-	put(0, v.fma(v.fma(e, x[0], "w1_4"), s2, "w1_24"))
-	put(2, v.add(v.fma(e, s2, "w1_6"), x[5]))
-	put(1, v.fma(v.times(d1, "w1_6"), d2, "w1_12"))
+	some(0, func() reg.VecVirtual { return v.fma(v.fma(e, x(0), "w1_4"), s2, "w1_24") })
+	some(2, func() reg.VecVirtual { return v.add(v.fma(e, s2, "w1_6"), x(5)) })
+	some(1, func() reg.VecVirtual { return v.fma(v.times(d1, "w1_6"), d2, "w1_12") })
 }
 
 // strides addresses lines 0 to 5 of a matrix whose lines lie step bytes apart.
@@ -134,75 +175,129 @@ func (s strides) at(base reg.GPVirtual, i int) Mem {
 	return Mem{Base: base, Index: s.step, Scale: uint8(i)}
 }
 
-// emit writes the loop over channels: columns go through the first pass to a
-// buffer on the stack, its rows through the second to the result.
+// winogradArgs are the registers of a transform's arguments.
+type winogradArgs struct {
+	dst, src, n, bias reg.GPVirtual
+	srcRow, dstCol    strides       // bytes
+	srcCol, dstRow    reg.GPVirtual // bytes
+	buffer            Mem
+}
+
+// emit writes the loop over channels, a vector at a time.
 func (w winograd) emit(v *vector) {
 	signature := "func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int)"
 	if w.bias {
 		signature = "func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int, bias *float32)"
 	}
 	v.begin(w.name, signature, w.doc)
-	v.Attributes(0) // the buffer is too large for a frame without a stack check
-	dst, src := v.Load(v.Param("dst"), v.GP64()).(reg.GPVirtual), v.Load(v.Param("src"), v.GP64()).(reg.GPVirtual)
-	n := v.Load(v.Param("n"), v.GP64()).(reg.GPVirtual)
-	var bias reg.GPVirtual
+	a := &winogradArgs{}
+	transform := w.inRegisters
+	if !v.wide() {
+		v.Attributes(0) // the buffer is too large for a frame without a stack check
+		a.buffer = v.AllocLocal(w.out * w.in * v.bytes())
+		transform = w.throughBuffer
+	}
+	a.dst, a.src = v.Load(v.Param("dst"), v.GP64()).(reg.GPVirtual), v.Load(v.Param("src"), v.GP64()).(reg.GPVirtual)
+	a.n = v.Load(v.Param("n"), v.GP64()).(reg.GPVirtual)
 	if w.bias {
-		bias = v.Load(v.Param("bias"), v.GP64()).(reg.GPVirtual)
+		a.bias = v.Load(v.Param("bias"), v.GP64()).(reg.GPVirtual)
 	}
-	srcRow, dstCol := v.strides("srcRow", w.in), v.strides("dstCol", w.out)
-	srcCol, dstRow := v.Load(v.Param("srcCol"), v.GP64()).(reg.GPVirtual), v.Load(v.Param("dstRow"), v.GP64()).(reg.GPVirtual)
-	v.SHLQ(Imm(2), srcCol)
-	v.SHLQ(Imm(2), dstRow)
-	buffer := v.AllocLocal(w.out * w.in * v.bytes())
-	cell := func(i, j int) Mem { return buffer.Offset((i*w.in + j) * v.bytes()) }
-
-	transform := func(part bool) {
-		p := v.GP64()
-		v.MOVQ(src, p)
-		for j := range w.in {
-			x := make([]reg.VecVirtual, w.in)
-			for i := range x {
-				x[i] = v.load(srcRow.at(p, i), part)
-			}
-			w.lines(v, x, func(i int, r reg.VecVirtual) { v.VMOVUPS(r, cell(i, j)) })
-			if j < w.in-1 {
-				v.ADDQ(srcCol, p)
-			}
-		}
-		q := v.GP64()
-		v.MOVQ(dst, q)
-		for i := range w.out {
-			x := make([]reg.VecVirtual, w.in)
-			for j := range x {
-				x[j] = v.copyOf(cell(i, j))
-			}
-			w.lines(v, x, func(j int, r reg.VecVirtual) {
-				if w.bias {
-					r = v.add(r, v.load(Mem{Base: bias}, part))
-				}
-				v.store(r, dstCol.at(q, j), part)
-			})
-			if i < w.out-1 {
-				v.ADDQ(dstRow, q)
-			}
-		}
-	}
+	a.srcRow, a.dstCol = v.strides("srcRow", w.in), v.strides("dstCol", w.out)
+	a.srcCol, a.dstRow = v.Load(v.Param("srcCol"), v.GP64()).(reg.GPVirtual), v.Load(v.Param("dstRow"), v.GP64()).(reg.GPVirtual)
+	v.SHLQ(Imm(2), a.srcCol)
+	v.SHLQ(Imm(2), a.dstRow)
+	v.preload(w.constants()...)
 	v.Label("vectors")
-	v.CMPQ(n, U32(v.lanes))
+	v.CMPQ(a.n, U32(v.lanes))
 	v.JL(LabelRef("rest"))
-	transform(false)
-	v.ADDQ(U32(v.bytes()), src)
-	v.ADDQ(U32(v.bytes()), dst)
+	transform(v, a, false)
+	v.ADDQ(U32(v.bytes()), a.src)
+	v.ADDQ(U32(v.bytes()), a.dst)
 	if w.bias {
-		v.ADDQ(U32(v.bytes()), bias)
+		v.ADDQ(U32(v.bytes()), a.bias)
 	}
-	v.SUBQ(U32(v.lanes), n)
+	v.SUBQ(U32(v.lanes), a.n)
 	v.JMP(LabelRef("vectors"))
 	v.Label("rest")
-	v.TESTQ(n, n)
+	v.TESTQ(a.n, a.n)
 	v.JZ(LabelRef("done"))
-	v.setMask(n)
-	transform(true)
+	v.setMask(a.n)
+	transform(v, a, true)
 	v.Label("done")
 	v.end()
+}
+
+// constants are those worth a register.
+func (w winograd) constants() []string {
+	switch w.name {
+	case "winogradInput":
+		return []string{"w4", "w5", "w2"}
+	case "winogradOutput":
+		return []string{"w2", "w4", "w8"}
+	case "winogradWeights":
+		return []string{"w1_4", "wMinus1_6", "w1_6", "w1_12", "w1_24"}
+	}
+	return nil
+}
+
+// column is column j of X.
+func (w winograd) column(v *vector, a *winogradArgs, p reg.GPVirtual, part bool) line {
+	return lazily(w.in, func(i int) reg.VecVirtual { return v.load(a.srcRow.at(p, i), part) })
+}
+
+// row takes a row of L X through the second pass to row i of Y, at q.
+func (w winograd) row(v *vector, a *winogradArgs, q reg.GPVirtual, x line, part bool) {
+	w.lines(v, x, 0, w.out, func(j int, r reg.VecVirtual) {
+		if w.bias {
+			r = v.add(r, v.load(Mem{Base: a.bias}, part))
+		}
+		v.store(r, a.dstCol.at(q, j), part)
+	})
+}
+
+// inRegisters keeps a group of rows of L X in registers between the passes.
+func (w winograd) inRegisters(v *vector, a *winogradArgs, part bool) {
+	q := v.GP64()
+	v.MOVQ(a.dst, q)
+	for lo := 0; lo < w.out; lo += w.group {
+		half := make([][]reg.VecVirtual, w.group)
+		for i := range half {
+			half[i] = make([]reg.VecVirtual, w.in)
+		}
+		p := v.GP64()
+		v.MOVQ(a.src, p)
+		for j := range w.in {
+			w.lines(v, w.column(v, a, p, part), lo, lo+w.group, func(i int, r reg.VecVirtual) { half[i-lo][j] = r })
+			if j < w.in-1 {
+				v.ADDQ(a.srcCol, p)
+			}
+		}
+		for i, row := range half {
+			w.row(v, a, q, func(j int) reg.VecVirtual { return row[j] }, part)
+			if lo+i < w.out-1 {
+				v.ADDQ(a.dstRow, q)
+			}
+		}
+	}
+}
+
+// throughBuffer keeps L X in a buffer on the stack between the passes.
+func (w winograd) throughBuffer(v *vector, a *winogradArgs, part bool) {
+	cell := func(i, j int) Mem { return a.buffer.Offset((i*w.in + j) * v.bytes()) }
+	p := v.GP64()
+	v.MOVQ(a.src, p)
+	for j := range w.in {
+		w.lines(v, w.column(v, a, p, part), 0, w.out, func(i int, r reg.VecVirtual) { v.VMOVUPS(r, cell(i, j)) })
+		if j < w.in-1 {
+			v.ADDQ(a.srcCol, p)
+		}
+	}
+	q := v.GP64()
+	v.MOVQ(a.dst, q)
+	for i := range w.out {
+		w.row(v, a, q, lazily(w.in, func(j int) reg.VecVirtual { return v.copyOf(cell(i, j)) }), part)
+		if i < w.out-1 {
+			v.ADDQ(a.dstRow, q)
+		}
+	}
 }
