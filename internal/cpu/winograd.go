@@ -77,7 +77,7 @@ func (c *compiler) winograd(f *frame, in, outCh int, bias *buffer, tiles winogra
 	if bias == nil {
 		p.bias = c.keep(outCh)
 	}
-	p.block = min(max(1, min(scratchFloats/(36*pitchFor(in)*mr), 4))*mr, tiles.count())
+	p.block = min(max(1, min(scratchFloats/(36*pitchFor(in)*mr), 2))*mr, tiles.count())
 	p.scratch = c.temp(len(c.program.tiles) * p.scratchSize())
 	return p
 }

@@ -31,12 +31,10 @@ type streamProduct struct {
 	bias, dst *buffer
 	oh, ow    int
 	tiles     winogradTiles
-	v         *buffer // transformed pixels [36, tiles, pitch]
+	v         *buffer // transformed pixels, for each streamDepth of channels [36, tiles, streamDepth]
 	scratch   *buffer // for each worker: filters, the same transformed, products, one square of output
 	filters   panels  // [9, in] rows
 }
-
-func (p *streamProduct) pitch() int { return pitchFor(p.in) }
 
 // uPitch is the distance of matrices of transformed filters; the odd line keeps
 // them out of the same set of the first-level cache.
@@ -68,8 +66,10 @@ func (p *streamProduct) phases(tilesOf []kernel.Tile) []phase {
 	transform := phase{n: count, body: func(_, tile int) {
 		n, y, x := p.tiles.locate(tile)
 		f := p.src
-		kernel.WinogradInput(kernel.Grid{Data: p.v.data[tile*p.pitch():], Row: 6 * count * p.pitch(), Col: count * p.pitch()},
-			kernel.Grid{Data: f.buf.data[f.at(n, y*winogradSide, x*winogradSide):], Row: f.cols * f.pitch, Col: f.pitch}, p.in)
+		for lo := 0; lo < p.in; lo += streamDepth {
+			kernel.WinogradInput(kernel.Grid{Data: p.v.data[p.vAt(lo, 0, tile):], Row: 6 * count * streamDepth, Col: count * streamDepth},
+				kernel.Grid{Data: f.buf.data[f.at(n, y*winogradSide, x*winogradSide)+lo:], Row: f.cols * f.pitch, Col: f.pitch}, min(streamDepth, p.in-lo))
+		}
 	}}
 	multiply := phase{n: (p.out + nr - 1) / nr, body: func(worker, j int) {
 		size := p.scratchSize()
@@ -87,18 +87,25 @@ func (p *streamProduct) phases(tilesOf []kernel.Tile) []phase {
 	return []phase{transform, multiply}
 }
 
+// vAt is where the transformed pixels of a tile at a position lie for the block of
+// channels that begins with lo. What one product reads is contiguous, so that it is
+// fetched ahead of its use.
+func (p *streamProduct) vAt(lo, pos, tile int) int {
+	return (lo/streamDepth*36*p.tiles.count() + pos*p.tiles.count() + tile) * streamDepth
+}
+
 // accumulate adds the products of in channels [lo, hi) to those of panel j.
 func (p *streamProduct) accumulate(t *kernel.Tile, u, m []float32, j, lo, hi int) {
 	nr, mr := kernel.NR(), kernel.MR()
 	count := p.tiles.count()
-	*t = kernel.Tile{LDC: nr, LDRes: nr, ARS: p.pitch(), AKS: 1, BKS: nr, AOff: &zeroOffset[0], BOff: &zeroOffset[0],
+	*t = kernel.Tile{LDC: nr, LDRes: nr, ARS: streamDepth, AKS: 1, BKS: nr, AOff: &zeroOffset[0], BOff: &zeroOffset[0],
 		Segments: 1, K: hi - lo, N: min(nr, p.out-j*nr)}
 	parts := (count + mr - 1) / mr
 	for pos := range 36 {
 		t.B = &u[pos*p.uPitch()]
 		for k := range parts {
 			from, to := k*count/parts, (k+1)*count/parts
-			t.M, t.A, t.C = to-from, &p.v.data[(pos*count+from)*p.pitch()+lo], &m[(pos*count+from)*nr]
+			t.M, t.A, t.C = to-from, &p.v.data[p.vAt(lo, pos, from)], &m[(pos*count+from)*nr]
 			t.Res = nil
 			if lo > 0 {
 				t.Res = t.C
@@ -128,7 +135,7 @@ func (c *compiler) streamConv2D(n *graph.Node, op *graph.Conv2D) {
 	}
 	p.filters = newPanels(9*p.in, p.out)
 	phases = append(phases, c.weights(w, "rows", true, &p.filters, panels.packRows))
-	p.v = c.temp(36 * tiles.count() * p.pitch())
+	p.v = c.temp(36 * tiles.count() * ((p.in + streamDepth - 1) / streamDepth * streamDepth))
 	p.scratch = c.temp(len(c.program.tiles) * p.scratchSize())
 	p.dst = c.out(n)
 	c.emitWork("conv2d", convWork("winograd, streamed,", w.Shape, 1, n.Shape), append(phases, p.phases(c.program.tiles)...)...)
