@@ -195,7 +195,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -214,6 +214,23 @@ fullresidual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y10, Y10
 	VADDPS 32(AX), Y11, Y11
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	VMULPS       Y12, Y10, Y10
+	VMULPS       Y12, Y11, Y11
 
 fullstore:
 	MOVQ    (DI), AX
@@ -264,7 +281,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VADDPS     (AX), Y0, Y0
 	VMASKMOVPS 32(AX), Y15, Y12
@@ -289,6 +306,23 @@ edgeresidual:
 	VADDPS     (AX), Y10, Y10
 	VMASKMOVPS 32(AX), Y15, Y12
 	VADDPS     Y12, Y11, Y11
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y12
+	VMULPS       Y12, Y0, Y0
+	VMULPS       Y12, Y1, Y1
+	VMULPS       Y12, Y2, Y2
+	VMULPS       Y12, Y3, Y3
+	VMULPS       Y12, Y4, Y4
+	VMULPS       Y12, Y5, Y5
+	VMULPS       Y12, Y6, Y6
+	VMULPS       Y12, Y7, Y7
+	VMULPS       Y12, Y8, Y8
+	VMULPS       Y12, Y9, Y9
+	VMULPS       Y12, Y10, Y10
+	VMULPS       Y12, Y11, Y11
 
 edgestore:
 	MOVQ       (DI), AX
@@ -484,7 +518,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -500,6 +534,21 @@ fullresidual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y8, Y8
 	VADDPS 32(AX), Y9, Y9
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y10
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y10, Y1, Y1
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y10, Y9, Y9
 
 fullstore:
 	MOVQ    (DI), AX
@@ -545,7 +594,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VADDPS     (AX), Y0, Y0
 	VMASKMOVPS 32(AX), Y15, Y10
@@ -566,6 +615,21 @@ edgeresidual:
 	VADDPS     (AX), Y8, Y8
 	VMASKMOVPS 32(AX), Y15, Y10
 	VADDPS     Y10, Y9, Y9
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y10
+	VMULPS       Y10, Y0, Y0
+	VMULPS       Y10, Y1, Y1
+	VMULPS       Y10, Y2, Y2
+	VMULPS       Y10, Y3, Y3
+	VMULPS       Y10, Y4, Y4
+	VMULPS       Y10, Y5, Y5
+	VMULPS       Y10, Y6, Y6
+	VMULPS       Y10, Y7, Y7
+	VMULPS       Y10, Y8, Y8
+	VMULPS       Y10, Y9, Y9
 
 edgestore:
 	MOVQ       (DI), AX
@@ -739,7 +803,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -752,6 +816,19 @@ fullresidual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y6, Y6
 	VADDPS 32(AX), Y7, Y7
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	VMULPS       Y8, Y6, Y6
+	VMULPS       Y8, Y7, Y7
 
 fullstore:
 	MOVQ    (DI), AX
@@ -792,7 +869,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VADDPS     (AX), Y0, Y0
 	VMASKMOVPS 32(AX), Y15, Y8
@@ -809,6 +886,19 @@ edgeresidual:
 	VADDPS     (AX), Y6, Y6
 	VMASKMOVPS 32(AX), Y15, Y8
 	VADDPS     Y8, Y7, Y7
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y8
+	VMULPS       Y8, Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VMULPS       Y8, Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VMULPS       Y8, Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	VMULPS       Y8, Y6, Y6
+	VMULPS       Y8, Y7, Y7
 
 edgestore:
 	MOVQ       (DI), AX
@@ -959,7 +1049,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
@@ -969,6 +1059,17 @@ fullresidual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y4, Y4
 	VADDPS 32(AX), Y5, Y5
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y5, Y5
 
 fullstore:
 	MOVQ    (DI), AX
@@ -1004,7 +1105,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VADDPS     (AX), Y0, Y0
 	VMASKMOVPS 32(AX), Y15, Y6
@@ -1017,6 +1118,17 @@ edgeresidual:
 	VADDPS     (AX), Y4, Y4
 	VMASKMOVPS 32(AX), Y15, Y6
 	VADDPS     Y6, Y5, Y5
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y5, Y5
 
 edgestore:
 	MOVQ       (DI), AX
@@ -1145,13 +1257,22 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y2, Y2
 	VADDPS 32(AX), Y3, Y3
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
 
 fullstore:
 	MOVQ    (DI), AX
@@ -1182,7 +1303,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VADDPS     (AX), Y0, Y0
 	VMASKMOVPS 32(AX), Y15, Y4
@@ -1191,6 +1312,15 @@ edgeresidual:
 	VADDPS     (AX), Y2, Y2
 	VMASKMOVPS 32(AX), Y15, Y4
 	VADDPS     Y4, Y3, Y3
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
 
 edgestore:
 	MOVQ       (DI), AX
@@ -1297,10 +1427,17 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	VADDPS 32(AX), Y1, Y1
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 
 fullstore:
 	MOVQ    (DI), AX
@@ -1326,11 +1463,18 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VADDPS     (AX), Y0, Y0
 	VMASKMOVPS 32(AX), Y15, Y2
 	VADDPS     Y2, Y1, Y1
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 
 edgestore:
 	MOVQ       (DI), AX
@@ -1482,7 +1626,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	LEAQ   (AX)(BX*4), AX
@@ -1495,6 +1639,17 @@ fullresidual:
 	VADDPS (AX), Y4, Y4
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y5, Y5
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y5, Y5
 
 fullstore:
 	MOVQ    (DI), AX
@@ -1532,7 +1687,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VMASKMOVPS (AX), Y15, Y6
 	VADDPS     Y6, Y0, Y0
@@ -1551,6 +1706,17 @@ edgeresidual:
 	LEAQ       (AX)(BX*4), AX
 	VMASKMOVPS (AX), Y15, Y6
 	VADDPS     Y6, Y5, Y5
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y6
+	VMULPS       Y6, Y0, Y0
+	VMULPS       Y6, Y1, Y1
+	VMULPS       Y6, Y2, Y2
+	VMULPS       Y6, Y3, Y3
+	VMULPS       Y6, Y4, Y4
+	VMULPS       Y6, Y5, Y5
 
 edgestore:
 	MOVQ       (DI), AX
@@ -1698,7 +1864,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	LEAQ   (AX)(BX*4), AX
@@ -1709,6 +1875,16 @@ fullresidual:
 	VADDPS (AX), Y3, Y3
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y4, Y4
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y5
+	VMULPS       Y5, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y5, Y4, Y4
 
 fullstore:
 	MOVQ    (DI), AX
@@ -1743,7 +1919,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VMASKMOVPS (AX), Y15, Y5
 	VADDPS     Y5, Y0, Y0
@@ -1759,6 +1935,16 @@ edgeresidual:
 	LEAQ       (AX)(BX*4), AX
 	VMASKMOVPS (AX), Y15, Y5
 	VADDPS     Y5, Y4, Y4
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y5
+	VMULPS       Y5, Y0, Y0
+	VMULPS       Y5, Y1, Y1
+	VMULPS       Y5, Y2, Y2
+	VMULPS       Y5, Y3, Y3
+	VMULPS       Y5, Y4, Y4
 
 edgestore:
 	MOVQ       (DI), AX
@@ -1892,7 +2078,7 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	LEAQ   (AX)(BX*4), AX
@@ -1901,6 +2087,15 @@ fullresidual:
 	VADDPS (AX), Y2, Y2
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y3, Y3
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
 
 fullstore:
 	MOVQ    (DI), AX
@@ -1932,7 +2127,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VMASKMOVPS (AX), Y15, Y4
 	VADDPS     Y4, Y0, Y0
@@ -1945,6 +2140,15 @@ edgeresidual:
 	LEAQ       (AX)(BX*4), AX
 	VMASKMOVPS (AX), Y15, Y4
 	VADDPS     Y4, Y3, Y3
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y4
+	VMULPS       Y4, Y0, Y0
+	VMULPS       Y4, Y1, Y1
+	VMULPS       Y4, Y2, Y2
+	VMULPS       Y4, Y3, Y3
 
 edgestore:
 	MOVQ       (DI), AX
@@ -2063,13 +2267,21 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y1, Y1
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y2, Y2
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y3
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y3, Y2, Y2
 
 fullstore:
 	MOVQ    (DI), AX
@@ -2098,7 +2310,7 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VMASKMOVPS (AX), Y15, Y3
 	VADDPS     Y3, Y0, Y0
@@ -2108,6 +2320,14 @@ edgeresidual:
 	LEAQ       (AX)(BX*4), AX
 	VMASKMOVPS (AX), Y15, Y3
 	VADDPS     Y3, Y2, Y2
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y3
+	VMULPS       Y3, Y0, Y0
+	VMULPS       Y3, Y1, Y1
+	VMULPS       Y3, Y2, Y2
 
 edgestore:
 	MOVQ       (DI), AX
@@ -2212,11 +2432,18 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Y1, Y1
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 
 fullstore:
 	MOVQ    (DI), AX
@@ -2242,13 +2469,20 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VMASKMOVPS (AX), Y15, Y2
 	VADDPS     Y2, Y0, Y0
 	LEAQ       (AX)(BX*4), AX
 	VMASKMOVPS (AX), Y15, Y2
 	VADDPS     Y2, Y1, Y1
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y2
+	VMULPS       Y2, Y0, Y0
+	VMULPS       Y2, Y1, Y1
 
 edgestore:
 	MOVQ       (DI), AX
@@ -2339,9 +2573,15 @@ epilogue:
 fullresidual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     fullstore
+	JZ     fullscale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Y0, Y0
+
+fullscale:
+	CMPL         128(DI), $0x00
+	JE           fullstore
+	VBROADCASTSS 128(DI), Y1
+	VMULPS       Y1, Y0, Y0
 
 fullstore:
 	MOVQ    (DI), AX
@@ -2364,10 +2604,16 @@ edge:
 edgeresidual:
 	MOVQ       16(DI), AX
 	TESTQ      AX, AX
-	JZ         edgestore
+	JZ         edgescale
 	MOVQ       24(DI), BX
 	VMASKMOVPS (AX), Y15, Y1
 	VADDPS     Y1, Y0, Y0
+
+edgescale:
+	CMPL         128(DI), $0x00
+	JE           edgestore
+	VBROADCASTSS 128(DI), Y1
+	VMULPS       Y1, Y0, Y0
 
 edgestore:
 	MOVQ       (DI), AX

@@ -356,7 +356,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -399,6 +399,39 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z26, Z26
 	VADDPS 64(AX), Z27, K1, Z27
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z28
+	VMULPS       Z28, Z0, Z0
+	VMULPS       Z28, Z1, Z1
+	VMULPS       Z28, Z2, Z2
+	VMULPS       Z28, Z3, Z3
+	VMULPS       Z28, Z4, Z4
+	VMULPS       Z28, Z5, Z5
+	VMULPS       Z28, Z6, Z6
+	VMULPS       Z28, Z7, Z7
+	VMULPS       Z28, Z8, Z8
+	VMULPS       Z28, Z9, Z9
+	VMULPS       Z28, Z10, Z10
+	VMULPS       Z28, Z11, Z11
+	VMULPS       Z28, Z12, Z12
+	VMULPS       Z28, Z13, Z13
+	VMULPS       Z28, Z14, Z14
+	VMULPS       Z28, Z15, Z15
+	VMULPS       Z28, Z16, Z16
+	VMULPS       Z28, Z17, Z17
+	VMULPS       Z28, Z18, Z18
+	VMULPS       Z28, Z19, Z19
+	VMULPS       Z28, Z20, Z20
+	VMULPS       Z28, Z21, Z21
+	VMULPS       Z28, Z22, Z22
+	VMULPS       Z28, Z23, Z23
+	VMULPS       Z28, Z24, Z24
+	VMULPS       Z28, Z25, Z25
+	VMULPS       Z28, Z26, Z26
+	VMULPS       Z28, Z27, Z27
 
 store:
 	MOVQ    (DI), AX
@@ -780,7 +813,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -820,6 +853,37 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z24, Z24
 	VADDPS 64(AX), Z25, K1, Z25
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z26
+	VMULPS       Z26, Z0, Z0
+	VMULPS       Z26, Z1, Z1
+	VMULPS       Z26, Z2, Z2
+	VMULPS       Z26, Z3, Z3
+	VMULPS       Z26, Z4, Z4
+	VMULPS       Z26, Z5, Z5
+	VMULPS       Z26, Z6, Z6
+	VMULPS       Z26, Z7, Z7
+	VMULPS       Z26, Z8, Z8
+	VMULPS       Z26, Z9, Z9
+	VMULPS       Z26, Z10, Z10
+	VMULPS       Z26, Z11, Z11
+	VMULPS       Z26, Z12, Z12
+	VMULPS       Z26, Z13, Z13
+	VMULPS       Z26, Z14, Z14
+	VMULPS       Z26, Z15, Z15
+	VMULPS       Z26, Z16, Z16
+	VMULPS       Z26, Z17, Z17
+	VMULPS       Z26, Z18, Z18
+	VMULPS       Z26, Z19, Z19
+	VMULPS       Z26, Z20, Z20
+	VMULPS       Z26, Z21, Z21
+	VMULPS       Z26, Z22, Z22
+	VMULPS       Z26, Z23, Z23
+	VMULPS       Z26, Z24, Z24
+	VMULPS       Z26, Z25, Z25
 
 store:
 	MOVQ    (DI), AX
@@ -1179,7 +1243,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -1216,6 +1280,35 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z22, Z22
 	VADDPS 64(AX), Z23, K1, Z23
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z24
+	VMULPS       Z24, Z0, Z0
+	VMULPS       Z24, Z1, Z1
+	VMULPS       Z24, Z2, Z2
+	VMULPS       Z24, Z3, Z3
+	VMULPS       Z24, Z4, Z4
+	VMULPS       Z24, Z5, Z5
+	VMULPS       Z24, Z6, Z6
+	VMULPS       Z24, Z7, Z7
+	VMULPS       Z24, Z8, Z8
+	VMULPS       Z24, Z9, Z9
+	VMULPS       Z24, Z10, Z10
+	VMULPS       Z24, Z11, Z11
+	VMULPS       Z24, Z12, Z12
+	VMULPS       Z24, Z13, Z13
+	VMULPS       Z24, Z14, Z14
+	VMULPS       Z24, Z15, Z15
+	VMULPS       Z24, Z16, Z16
+	VMULPS       Z24, Z17, Z17
+	VMULPS       Z24, Z18, Z18
+	VMULPS       Z24, Z19, Z19
+	VMULPS       Z24, Z20, Z20
+	VMULPS       Z24, Z21, Z21
+	VMULPS       Z24, Z22, Z22
+	VMULPS       Z24, Z23, Z23
 
 store:
 	MOVQ    (DI), AX
@@ -1553,7 +1646,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -1587,6 +1680,33 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z20, Z20
 	VADDPS 64(AX), Z21, K1, Z21
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z22
+	VMULPS       Z22, Z0, Z0
+	VMULPS       Z22, Z1, Z1
+	VMULPS       Z22, Z2, Z2
+	VMULPS       Z22, Z3, Z3
+	VMULPS       Z22, Z4, Z4
+	VMULPS       Z22, Z5, Z5
+	VMULPS       Z22, Z6, Z6
+	VMULPS       Z22, Z7, Z7
+	VMULPS       Z22, Z8, Z8
+	VMULPS       Z22, Z9, Z9
+	VMULPS       Z22, Z10, Z10
+	VMULPS       Z22, Z11, Z11
+	VMULPS       Z22, Z12, Z12
+	VMULPS       Z22, Z13, Z13
+	VMULPS       Z22, Z14, Z14
+	VMULPS       Z22, Z15, Z15
+	VMULPS       Z22, Z16, Z16
+	VMULPS       Z22, Z17, Z17
+	VMULPS       Z22, Z18, Z18
+	VMULPS       Z22, Z19, Z19
+	VMULPS       Z22, Z20, Z20
+	VMULPS       Z22, Z21, Z21
 
 store:
 	MOVQ    (DI), AX
@@ -1902,7 +2022,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -1933,6 +2053,31 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z18, Z18
 	VADDPS 64(AX), Z19, K1, Z19
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z20
+	VMULPS       Z20, Z0, Z0
+	VMULPS       Z20, Z1, Z1
+	VMULPS       Z20, Z2, Z2
+	VMULPS       Z20, Z3, Z3
+	VMULPS       Z20, Z4, Z4
+	VMULPS       Z20, Z5, Z5
+	VMULPS       Z20, Z6, Z6
+	VMULPS       Z20, Z7, Z7
+	VMULPS       Z20, Z8, Z8
+	VMULPS       Z20, Z9, Z9
+	VMULPS       Z20, Z10, Z10
+	VMULPS       Z20, Z11, Z11
+	VMULPS       Z20, Z12, Z12
+	VMULPS       Z20, Z13, Z13
+	VMULPS       Z20, Z14, Z14
+	VMULPS       Z20, Z15, Z15
+	VMULPS       Z20, Z16, Z16
+	VMULPS       Z20, Z17, Z17
+	VMULPS       Z20, Z18, Z18
+	VMULPS       Z20, Z19, Z19
 
 store:
 	MOVQ    (DI), AX
@@ -2226,7 +2371,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -2254,6 +2399,29 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z16, Z16
 	VADDPS 64(AX), Z17, K1, Z17
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z18
+	VMULPS       Z18, Z0, Z0
+	VMULPS       Z18, Z1, Z1
+	VMULPS       Z18, Z2, Z2
+	VMULPS       Z18, Z3, Z3
+	VMULPS       Z18, Z4, Z4
+	VMULPS       Z18, Z5, Z5
+	VMULPS       Z18, Z6, Z6
+	VMULPS       Z18, Z7, Z7
+	VMULPS       Z18, Z8, Z8
+	VMULPS       Z18, Z9, Z9
+	VMULPS       Z18, Z10, Z10
+	VMULPS       Z18, Z11, Z11
+	VMULPS       Z18, Z12, Z12
+	VMULPS       Z18, Z13, Z13
+	VMULPS       Z18, Z14, Z14
+	VMULPS       Z18, Z15, Z15
+	VMULPS       Z18, Z16, Z16
+	VMULPS       Z18, Z17, Z17
 
 store:
 	MOVQ    (DI), AX
@@ -2525,7 +2693,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -2550,6 +2718,27 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z14, Z14
 	VADDPS 64(AX), Z15, K1, Z15
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z16
+	VMULPS       Z16, Z0, Z0
+	VMULPS       Z16, Z1, Z1
+	VMULPS       Z16, Z2, Z2
+	VMULPS       Z16, Z3, Z3
+	VMULPS       Z16, Z4, Z4
+	VMULPS       Z16, Z5, Z5
+	VMULPS       Z16, Z6, Z6
+	VMULPS       Z16, Z7, Z7
+	VMULPS       Z16, Z8, Z8
+	VMULPS       Z16, Z9, Z9
+	VMULPS       Z16, Z10, Z10
+	VMULPS       Z16, Z11, Z11
+	VMULPS       Z16, Z12, Z12
+	VMULPS       Z16, Z13, Z13
+	VMULPS       Z16, Z14, Z14
+	VMULPS       Z16, Z15, Z15
 
 store:
 	MOVQ    (DI), AX
@@ -2792,7 +2981,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -2814,6 +3003,25 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z12, Z12
 	VADDPS 64(AX), Z13, K1, Z13
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z14
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z14, Z1, Z1
+	VMULPS       Z14, Z2, Z2
+	VMULPS       Z14, Z3, Z3
+	VMULPS       Z14, Z4, Z4
+	VMULPS       Z14, Z5, Z5
+	VMULPS       Z14, Z6, Z6
+	VMULPS       Z14, Z7, Z7
+	VMULPS       Z14, Z8, Z8
+	VMULPS       Z14, Z9, Z9
+	VMULPS       Z14, Z10, Z10
+	VMULPS       Z14, Z11, Z11
+	VMULPS       Z14, Z12, Z12
+	VMULPS       Z14, Z13, Z13
 
 store:
 	MOVQ    (DI), AX
@@ -3034,7 +3242,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -3053,6 +3261,23 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z10, Z10
 	VADDPS 64(AX), Z11, K1, Z11
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z12
+	VMULPS       Z12, Z0, Z0
+	VMULPS       Z12, Z1, Z1
+	VMULPS       Z12, Z2, Z2
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z12, Z4, Z4
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z12, Z6, Z6
+	VMULPS       Z12, Z7, Z7
+	VMULPS       Z12, Z8, Z8
+	VMULPS       Z12, Z9, Z9
+	VMULPS       Z12, Z10, Z10
+	VMULPS       Z12, Z11, Z11
 
 store:
 	MOVQ    (DI), AX
@@ -3250,7 +3475,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -3266,6 +3491,21 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z8, Z8
 	VADDPS 64(AX), Z9, K1, Z9
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z10
+	VMULPS       Z10, Z0, Z0
+	VMULPS       Z10, Z1, Z1
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z10, Z3, Z3
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z10, Z5, Z5
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+	VMULPS       Z10, Z9, Z9
 
 store:
 	MOVQ    (DI), AX
@@ -3441,7 +3681,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -3454,6 +3694,19 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z6, Z6
 	VADDPS 64(AX), Z7, K1, Z7
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z8
+	VMULPS       Z8, Z0, Z0
+	VMULPS       Z8, Z1, Z1
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z8, Z3, Z3
+	VMULPS       Z8, Z4, Z4
+	VMULPS       Z8, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z8, Z7, Z7
 
 store:
 	MOVQ    (DI), AX
@@ -3606,7 +3859,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
@@ -3616,6 +3869,17 @@ residual:
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z4, Z4
 	VADDPS 64(AX), Z5, K1, Z5
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z6
+	VMULPS       Z6, Z0, Z0
+	VMULPS       Z6, Z1, Z1
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z6, Z3, Z3
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z6, Z5, Z5
 
 store:
 	MOVQ    (DI), AX
@@ -3746,13 +4010,22 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z2, Z2
 	VADDPS 64(AX), Z3, K1, Z3
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z4
+	VMULPS       Z4, Z0, Z0
+	VMULPS       Z4, Z1, Z1
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z4, Z3, Z3
 
 store:
 	MOVQ    (DI), AX
@@ -3861,10 +4134,17 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, Z0
 	VADDPS 64(AX), Z1, K1, Z1
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z2
+	VMULPS       Z2, Z0, Z0
+	VMULPS       Z2, Z1, Z1
 
 store:
 	MOVQ    (DI), AX
@@ -4051,7 +4331,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -4080,6 +4360,25 @@ residual:
 	VADDPS (AX), Z12, K1, Z12
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z13, K1, Z13
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z14
+	VMULPS       Z14, Z0, Z0
+	VMULPS       Z14, Z1, Z1
+	VMULPS       Z14, Z2, Z2
+	VMULPS       Z14, Z3, Z3
+	VMULPS       Z14, Z4, Z4
+	VMULPS       Z14, Z5, Z5
+	VMULPS       Z14, Z6, Z6
+	VMULPS       Z14, Z7, Z7
+	VMULPS       Z14, Z8, Z8
+	VMULPS       Z14, Z9, Z9
+	VMULPS       Z14, Z10, Z10
+	VMULPS       Z14, Z11, Z11
+	VMULPS       Z14, Z12, Z12
+	VMULPS       Z14, Z13, Z13
 
 store:
 	MOVQ    (DI), AX
@@ -4284,7 +4583,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -4311,6 +4610,24 @@ residual:
 	VADDPS (AX), Z11, K1, Z11
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z12, K1, Z12
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z13
+	VMULPS       Z13, Z0, Z0
+	VMULPS       Z13, Z1, Z1
+	VMULPS       Z13, Z2, Z2
+	VMULPS       Z13, Z3, Z3
+	VMULPS       Z13, Z4, Z4
+	VMULPS       Z13, Z5, Z5
+	VMULPS       Z13, Z6, Z6
+	VMULPS       Z13, Z7, Z7
+	VMULPS       Z13, Z8, Z8
+	VMULPS       Z13, Z9, Z9
+	VMULPS       Z13, Z10, Z10
+	VMULPS       Z13, Z11, Z11
+	VMULPS       Z13, Z12, Z12
 
 store:
 	MOVQ    (DI), AX
@@ -4506,7 +4823,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -4531,6 +4848,23 @@ residual:
 	VADDPS (AX), Z10, K1, Z10
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z11, K1, Z11
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z12
+	VMULPS       Z12, Z0, Z0
+	VMULPS       Z12, Z1, Z1
+	VMULPS       Z12, Z2, Z2
+	VMULPS       Z12, Z3, Z3
+	VMULPS       Z12, Z4, Z4
+	VMULPS       Z12, Z5, Z5
+	VMULPS       Z12, Z6, Z6
+	VMULPS       Z12, Z7, Z7
+	VMULPS       Z12, Z8, Z8
+	VMULPS       Z12, Z9, Z9
+	VMULPS       Z12, Z10, Z10
+	VMULPS       Z12, Z11, Z11
 
 store:
 	MOVQ    (DI), AX
@@ -4717,7 +5051,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -4740,6 +5074,22 @@ residual:
 	VADDPS (AX), Z9, K1, Z9
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z10, K1, Z10
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z11
+	VMULPS       Z11, Z0, Z0
+	VMULPS       Z11, Z1, Z1
+	VMULPS       Z11, Z2, Z2
+	VMULPS       Z11, Z3, Z3
+	VMULPS       Z11, Z4, Z4
+	VMULPS       Z11, Z5, Z5
+	VMULPS       Z11, Z6, Z6
+	VMULPS       Z11, Z7, Z7
+	VMULPS       Z11, Z8, Z8
+	VMULPS       Z11, Z9, Z9
+	VMULPS       Z11, Z10, Z10
 
 store:
 	MOVQ    (DI), AX
@@ -4917,7 +5267,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -4938,6 +5288,21 @@ residual:
 	VADDPS (AX), Z8, K1, Z8
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z9, K1, Z9
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z10
+	VMULPS       Z10, Z0, Z0
+	VMULPS       Z10, Z1, Z1
+	VMULPS       Z10, Z2, Z2
+	VMULPS       Z10, Z3, Z3
+	VMULPS       Z10, Z4, Z4
+	VMULPS       Z10, Z5, Z5
+	VMULPS       Z10, Z6, Z6
+	VMULPS       Z10, Z7, Z7
+	VMULPS       Z10, Z8, Z8
+	VMULPS       Z10, Z9, Z9
 
 store:
 	MOVQ    (DI), AX
@@ -5106,7 +5471,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -5125,6 +5490,20 @@ residual:
 	VADDPS (AX), Z7, K1, Z7
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z8, K1, Z8
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z9
+	VMULPS       Z9, Z0, Z0
+	VMULPS       Z9, Z1, Z1
+	VMULPS       Z9, Z2, Z2
+	VMULPS       Z9, Z3, Z3
+	VMULPS       Z9, Z4, Z4
+	VMULPS       Z9, Z5, Z5
+	VMULPS       Z9, Z6, Z6
+	VMULPS       Z9, Z7, Z7
+	VMULPS       Z9, Z8, Z8
 
 store:
 	MOVQ    (DI), AX
@@ -5284,7 +5663,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -5301,6 +5680,19 @@ residual:
 	VADDPS (AX), Z6, K1, Z6
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z7, K1, Z7
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z8
+	VMULPS       Z8, Z0, Z0
+	VMULPS       Z8, Z1, Z1
+	VMULPS       Z8, Z2, Z2
+	VMULPS       Z8, Z3, Z3
+	VMULPS       Z8, Z4, Z4
+	VMULPS       Z8, Z5, Z5
+	VMULPS       Z8, Z6, Z6
+	VMULPS       Z8, Z7, Z7
 
 store:
 	MOVQ    (DI), AX
@@ -5444,7 +5836,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -5459,6 +5851,18 @@ residual:
 	VADDPS (AX), Z5, K1, Z5
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z6, K1, Z6
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z7
+	VMULPS       Z7, Z0, Z0
+	VMULPS       Z7, Z1, Z1
+	VMULPS       Z7, Z2, Z2
+	VMULPS       Z7, Z3, Z3
+	VMULPS       Z7, Z4, Z4
+	VMULPS       Z7, Z5, Z5
+	VMULPS       Z7, Z6, Z6
 
 store:
 	MOVQ    (DI), AX
@@ -5593,7 +5997,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -5606,6 +6010,17 @@ residual:
 	VADDPS (AX), Z4, K1, Z4
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z5, K1, Z5
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z6
+	VMULPS       Z6, Z0, Z0
+	VMULPS       Z6, Z1, Z1
+	VMULPS       Z6, Z2, Z2
+	VMULPS       Z6, Z3, Z3
+	VMULPS       Z6, Z4, Z4
+	VMULPS       Z6, Z5, Z5
 
 store:
 	MOVQ    (DI), AX
@@ -5730,7 +6145,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -5741,6 +6156,16 @@ residual:
 	VADDPS (AX), Z3, K1, Z3
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z4, K1, Z4
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z5
+	VMULPS       Z5, Z0, Z0
+	VMULPS       Z5, Z1, Z1
+	VMULPS       Z5, Z2, Z2
+	VMULPS       Z5, Z3, Z3
+	VMULPS       Z5, Z4, Z4
 
 store:
 	MOVQ    (DI), AX
@@ -5856,7 +6281,7 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
@@ -5865,6 +6290,15 @@ residual:
 	VADDPS (AX), Z2, K1, Z2
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z3, K1, Z3
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z4
+	VMULPS       Z4, Z0, Z0
+	VMULPS       Z4, Z1, Z1
+	VMULPS       Z4, Z2, Z2
+	VMULPS       Z4, Z3, Z3
 
 store:
 	MOVQ    (DI), AX
@@ -5970,13 +6404,21 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z1, K1, Z1
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z2, K1, Z2
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z3
+	VMULPS       Z3, Z0, Z0
+	VMULPS       Z3, Z1, Z1
+	VMULPS       Z3, Z2, Z2
 
 store:
 	MOVQ    (DI), AX
@@ -6073,11 +6515,18 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
 	LEAQ   (AX)(BX*4), AX
 	VADDPS (AX), Z1, K1, Z1
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z2
+	VMULPS       Z2, Z0, Z0
+	VMULPS       Z2, Z1, Z1
 
 store:
 	MOVQ    (DI), AX
@@ -6165,9 +6614,15 @@ epilogue:
 residual:
 	MOVQ   16(DI), AX
 	TESTQ  AX, AX
-	JZ     store
+	JZ     scale
 	MOVQ   24(DI), BX
 	VADDPS (AX), Z0, K1, Z0
+
+scale:
+	CMPL         128(DI), $0x00
+	JE           store
+	VBROADCASTSS 128(DI), Z1
+	VMULPS       Z1, Z0, Z0
 
 store:
 	MOVQ    (DI), AX

@@ -35,13 +35,16 @@ func refTile(t *Tile) {
 	}
 }
 
-// finishElement adds bias and residual to a sum and stores it.
+// finishElement adds bias and residual to a sum, scales and stores it.
 func finishElement(t *Tile, i, j int, sum float32) {
 	if t.Bias != nil {
 		sum += *at(t.Bias, j)
 	}
 	if t.Res != nil {
 		sum += *at(t.Res, i*t.LDRes+j)
+	}
+	if t.Scale != 0 {
+		sum *= t.Scale
 	}
 	*at(t.C, i*t.LDC+j) = sum
 }

@@ -80,6 +80,9 @@ func newTileCase(r *rand.Rand, s tileSpec) *tileCase {
 	if s.segments > 0 {
 		c.tile.AOff, c.tile.BOff = &c.aoff[0], &c.boff[0]
 	}
+	if r.IntN(2) == 0 {
+		c.tile.Scale = normal(r)
+	}
 	if s.bias {
 		c.bias = randoms(r, s.n)
 		c.tile.Bias = &c.bias[0]
@@ -129,6 +132,9 @@ func (c *tileCase) want() (value, magnitude []float64) {
 			if t.Res != nil {
 				add(float64(*at(t.Res, i*t.LDRes+j)))
 			}
+			if t.Scale != 0 {
+				sum, mag = sum*float64(t.Scale), mag*math.Abs(float64(t.Scale))
+			}
 			value, magnitude = append(value, sum), append(magnitude, mag)
 		}
 	}
@@ -151,7 +157,7 @@ func (c *tileCase) check(run func(*Tile)) error {
 			continue
 		}
 		e := i*t.N + j
-		bound := float64(t.K*t.Segments+2) * 0x1p-24 * magnitude[e]
+		bound := float64(t.K*t.Segments+3) * 0x1p-24 * magnitude[e]
 		if d := math.Abs(float64(v) - want[e]); !(d <= bound) {
 			return fmt.Errorf("row %d column %d: got %v, want %v", i, j, v, want[e])
 		}
@@ -273,7 +279,7 @@ func TestTileLayout(t *testing.T) {
 	got := []uintptr{unsafe.Offsetof(x.C), unsafe.Offsetof(x.LDC), unsafe.Offsetof(x.Res), unsafe.Offsetof(x.LDRes),
 		unsafe.Offsetof(x.Bias), unsafe.Offsetof(x.A), unsafe.Offsetof(x.ARS), unsafe.Offsetof(x.AKS),
 		unsafe.Offsetof(x.B), unsafe.Offsetof(x.BKS), unsafe.Offsetof(x.AOff), unsafe.Offsetof(x.BOff),
-		unsafe.Offsetof(x.Segments), unsafe.Offsetof(x.K), unsafe.Offsetof(x.M), unsafe.Offsetof(x.N)}
+		unsafe.Offsetof(x.Segments), unsafe.Offsetof(x.K), unsafe.Offsetof(x.M), unsafe.Offsetof(x.N), unsafe.Offsetof(x.Scale)}
 	for i, offset := range got {
 		if offset != uintptr(8*i) {
 			t.Errorf("field %d is at %d", i, offset)

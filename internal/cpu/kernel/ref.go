@@ -121,18 +121,18 @@ func refMulRow(dst, x, row []float32) {
 	}
 }
 
-func refNormApply(dst, x, a, b []float32) {
-	for i := 0; i < len(dst); i += len(a) {
+func refNormApply(dst, x, a, b []float32, dstSkip, xSkip int) {
+	for i, k := 0, 0; i < len(dst); i, k = i+len(a)+dstSkip, k+len(a)+xSkip {
 		for j := range a {
-			dst[i+j] = x[i+j]*a[j] + b[j]
+			dst[i+j] = x[k+j]*a[j] + b[j]
 		}
 	}
 }
 
-func refNormApplySilu(dst, x, a, b []float32) {
-	for i := 0; i < len(dst); i += len(a) {
+func refNormApplySilu(dst, x, a, b []float32, dstSkip, xSkip int) {
+	for i, k := 0, 0; i < len(dst); i, k = i+len(a)+dstSkip, k+len(a)+xSkip {
 		for j := range a {
-			dst[i+j] = silu(x[i+j]*a[j] + b[j])
+			dst[i+j] = silu(x[k+j]*a[j] + b[j])
 		}
 	}
 }

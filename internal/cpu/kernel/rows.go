@@ -32,9 +32,27 @@ func NormApply(dst, x, a, b []float32, silu bool) {
 	same("NormApply", len(a), len(b))
 	rowsOf("NormApply", len(dst), len(a))
 	if silu {
-		active.normApplySilu(dst, x, a, b)
+		active.normApplySilu(dst, x, a, b, 0, 0)
 	} else {
-		active.normApply(dst, x, a, b)
+		active.normApply(dst, x, a, b, 0, 0)
+	}
+}
+
+// NormApplyRows is NormApply on rows that lie apart: row r of dst begins at
+// r*dstStride, that of x at r*xStride.
+func NormApplyRows(dst []float32, dstStride int, x []float32, xStride, rows int, a, b []float32, silu bool) {
+	same("NormApplyRows", len(a), len(b))
+	if rows <= 0 || len(a) == 0 {
+		return
+	}
+	if dstStride < len(a) || xStride < 0 {
+		panic("kernel: NormApplyRows: rows overlap")
+	}
+	dst, x = dst[:(rows-1)*dstStride+len(a)], x[:(rows-1)*xStride+len(a)]
+	if silu {
+		active.normApplySilu(dst, x, a, b, dstStride-len(a), xStride-len(a))
+	} else {
+		active.normApply(dst, x, a, b, dstStride-len(a), xStride-len(a))
 	}
 }
 

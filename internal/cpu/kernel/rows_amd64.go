@@ -17,12 +17,12 @@ func mulRowAVX2(dst []float32, x []float32, row []float32)
 // normApplyAVX2 is the AVX2 form of dst[r][j] = x[r][j]*a[j] + b[j].
 //
 //go:noescape
-func normApplyAVX2(dst []float32, x []float32, a []float32, b []float32)
+func normApplyAVX2(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 
 // normApplySiluAVX2 is the AVX2 form of dst[r][j] = silu(x[r][j]*a[j] + b[j]).
 //
 //go:noescape
-func normApplySiluAVX2(dst []float32, x []float32, a []float32, b []float32)
+func normApplySiluAVX2(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 
 // normGradInputAVX2 is the AVX2 form of dst[i][j] = g[i][j]*p[j] + x[i][j]*q[j] + r[j].
 //
@@ -47,12 +47,12 @@ func mulRowAVX512(dst []float32, x []float32, row []float32)
 // normApplyAVX512 is the AVX-512 form of dst[r][j] = x[r][j]*a[j] + b[j].
 //
 //go:noescape
-func normApplyAVX512(dst []float32, x []float32, a []float32, b []float32)
+func normApplyAVX512(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 
 // normApplySiluAVX512 is the AVX-512 form of dst[r][j] = silu(x[r][j]*a[j] + b[j]).
 //
 //go:noescape
-func normApplySiluAVX512(dst []float32, x []float32, a []float32, b []float32)
+func normApplySiluAVX512(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 
 // normGradInputAVX512 is the AVX-512 form of dst[i][j] = g[i][j]*p[j] + x[i][j]*q[j] + r[j].
 //

@@ -110,9 +110,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func normApplyAVX2(dst []float32, x []float32, a []float32, b []float32)
+// func normApplyAVX2(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 // Requires: AVX, FMA3
-TEXT ·normApplyAVX2(SB), NOSPLIT, $0-96
+TEXT ·normApplyAVX2(SB), NOSPLIT, $0-112
 	MOVQ    x_base+24(FP), AX
 	MOVQ    dst_base+0(FP), CX
 	MOVQ    a_base+48(FP), DX
@@ -130,6 +130,10 @@ TEXT ·normApplyAVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R10)(R9*4), Y0
 	SHLQ    $0x02, DI
 	SHLQ    $0x02, R8
+	MOVQ    xSkip+104(FP), R10
+	LEAQ    (DI)(R10*4), R10
+	MOVQ    dstSkip+96(FP), R11
+	LEAQ    (DI)(R11*4), R11
 
 row:
 	CMPQ CX, SI
@@ -158,17 +162,17 @@ rest:
 	VMASKMOVPS  Y1, Y0, (CX)(R9*1)
 
 next:
-	ADDQ DI, AX
-	ADDQ DI, CX
+	ADDQ R10, AX
+	ADDQ R11, CX
 	JMP  row
 
 done:
 	VZEROUPPER
 	RET
 
-// func normApplySiluAVX2(dst []float32, x []float32, a []float32, b []float32)
+// func normApplySiluAVX2(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·normApplySiluAVX2(SB), NOSPLIT, $0-96
+TEXT ·normApplySiluAVX2(SB), NOSPLIT, $0-112
 	MOVQ    x_base+24(FP), AX
 	MOVQ    dst_base+0(FP), CX
 	MOVQ    a_base+48(FP), DX
@@ -186,6 +190,10 @@ TEXT ·normApplySiluAVX2(SB), NOSPLIT, $0-96
 	VMOVUPS (R10)(R9*4), Y0
 	SHLQ    $0x02, DI
 	SHLQ    $0x02, R8
+	MOVQ    xSkip+104(FP), R10
+	LEAQ    (DI)(R10*4), R10
+	MOVQ    dstSkip+96(FP), R11
+	LEAQ    (DI)(R11*4), R11
 
 row:
 	CMPQ CX, SI
@@ -274,8 +282,8 @@ rest:
 	VMASKMOVPS   Y1, Y0, (CX)(R9*1)
 
 next:
-	ADDQ DI, AX
-	ADDQ DI, CX
+	ADDQ R10, AX
+	ADDQ R11, CX
 	JMP  row
 
 done:
@@ -598,9 +606,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func normApplyAVX512(dst []float32, x []float32, a []float32, b []float32)
+// func normApplyAVX512(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 // Requires: AVX, AVX512F
-TEXT ·normApplyAVX512(SB), NOSPLIT, $0-96
+TEXT ·normApplyAVX512(SB), NOSPLIT, $0-112
 	MOVQ  x_base+24(FP), AX
 	MOVQ  dst_base+0(FP), DX
 	MOVQ  a_base+48(FP), BX
@@ -619,6 +627,10 @@ TEXT ·normApplyAVX512(SB), NOSPLIT, $0-96
 	KMOVW R10, K1
 	SHLQ  $0x02, R8
 	SHLQ  $0x02, R9
+	MOVQ  xSkip+104(FP), R10
+	LEAQ  (R8)(R10*4), R10
+	MOVQ  dstSkip+96(FP), R11
+	LEAQ  (R8)(R11*4), R11
 
 row:
 	CMPQ DX, DI
@@ -647,17 +659,17 @@ rest:
 	VMOVUPS     Z0, K1, (DX)(CX*1)
 
 next:
-	ADDQ R8, AX
-	ADDQ R8, DX
+	ADDQ R10, AX
+	ADDQ R11, DX
 	JMP  row
 
 done:
 	VZEROUPPER
 	RET
 
-// func normApplySiluAVX512(dst []float32, x []float32, a []float32, b []float32)
+// func normApplySiluAVX512(dst []float32, x []float32, a []float32, b []float32, dstSkip int, xSkip int)
 // Requires: AVX, AVX512F
-TEXT ·normApplySiluAVX512(SB), NOSPLIT, $0-96
+TEXT ·normApplySiluAVX512(SB), NOSPLIT, $0-112
 	MOVQ    x_base+24(FP), AX
 	MOVQ    dst_base+0(FP), DX
 	MOVQ    a_base+48(FP), BX
@@ -689,6 +701,10 @@ TEXT ·normApplySiluAVX512(SB), NOSPLIT, $0-96
 	VMOVUPS expP4<>+0(SB), Z10
 	VMOVUPS expP5<>+0(SB), Z11
 	VMOVUPS one<>+0(SB), Z12
+	MOVQ    xSkip+104(FP), R10
+	LEAQ    (R8)(R10*4), R10
+	MOVQ    dstSkip+96(FP), R11
+	LEAQ    (R8)(R11*4), R11
 
 row:
 	CMPQ DX, DI
@@ -757,8 +773,8 @@ rest:
 	VMOVUPS      Z13, K1, (DX)(CX*1)
 
 next:
-	ADDQ R8, AX
-	ADDQ R8, DX
+	ADDQ R10, AX
+	ADDQ R11, DX
 	JMP  row
 
 done:

@@ -3,6 +3,7 @@ package kernel
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -208,6 +209,29 @@ func TestMaxPassesOverNaN(t *testing.T) {
 			}
 			if got := Max(nans(n)); !math.IsInf(float64(got), -1) {
 				t.Fatalf("Max of %d NaN: got %v", n, got)
+			}
+		}
+	})
+}
+
+// TestNormApplyRows compares rows that lie apart with the same rows one by one.
+func TestNormApplyRows(t *testing.T) {
+	forEachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(3, 4))
+		for _, width := range widths {
+			for _, rows := range []int{0, 1, 2, 5} {
+				for _, silu := range []bool{false, true} {
+					ds, xs := width+r.IntN(3), width+r.IntN(3)
+					x, a, b := randoms(r, rows*xs+width), randoms(r, width), randoms(r, width)
+					want, got := canaries(rows*ds+width+guard), canaries(rows*ds+width+guard)
+					for i := range rows {
+						NormApply(want[i*ds:i*ds+width], x[i*xs:i*xs+width], a, b, silu)
+					}
+					NormApplyRows(got, ds, x, xs, rows, a, b, silu)
+					if !slices.Equal(want, got) {
+						t.Fatalf("width %d, %d rows, silu %v: differs", width, rows, silu)
+					}
+				}
 			}
 		}
 	})

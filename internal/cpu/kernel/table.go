@@ -16,7 +16,7 @@ type table struct {
 	dot                      func(x, y []float32) float64
 	max                      func(x []float32) float32
 	addRow, mulRow           func(dst, x, row []float32)
-	normApply, normApplySilu func(dst, x, a, b []float32)
+	normApply, normApplySilu func(dst, x, a, b []float32, dstSkip, xSkip int)
 	normGradInput            func(dst, x, g, p, q, r []float32)
 	normGradInputSilu        func(dst, x, g, a, b, p, q, r []float32)
 	sumRows                  func(dst, x []float32)
@@ -27,6 +27,7 @@ type table struct {
 	adamEMA                  func(p, g, m, v, ema []float32, gscale, b1, omb1, b2, omb2, rc2, eps, step, decay, omd float32)
 	winogradInput            winogradFunc
 	winogradOutput           winogradBiasFunc
+	winogradOutputAdd        winogradAddFunc
 	winogradGrad             winogradFunc
 	winogradWeights          winogradFunc
 	winogradWeightsGrad      winogradFunc
@@ -65,6 +66,7 @@ var goTable = &table{
 	adamEMA:             refAdamEMA,
 	winogradInput:       refWinogradInput,
 	winogradOutput:      refWinogradOutput,
+	winogradOutputAdd:   refWinogradOutputAdd,
 	winogradGrad:        refWinogradGrad,
 	winogradWeights:     refWinogradWeights,
 	winogradWeightsGrad: refWinogradWeightsGrad,

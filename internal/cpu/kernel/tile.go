@@ -9,6 +9,8 @@ package kernel
 //	               + Bias[j]          if Bias is not nil
 //	               + Res[i*LDRes+j]   if Res is not nil
 //
+// all of it times Scale, if that is not 0.
+//
 // A convolution has one segment per tap, its weight gradient one per image row,
 // a matrix product just one. All strides and offsets count float32 elements;
 // offsets may be negative, K and Segments may be zero.
@@ -44,6 +46,8 @@ type Tile struct {
 
 	M int // 1 <= M <= MR()
 	N int // 1 <= N <= NR()
+
+	Scale float32 // multiplies the sum of it all; 0 stands for 1
 }
 
 // MR is the largest M of a tile in the active tier: 14 with AVX-512, 6 with

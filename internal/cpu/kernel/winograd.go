@@ -16,6 +16,7 @@ package kernel
 type (
 	winogradFunc     func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int)
 	winogradBiasFunc func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int, bias *float32)
+	winogradAddFunc  func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int, bias, res *float32, scale float32)
 )
 
 // Grid is a square matrix of vectors inside a slice: element (i, j) begins at
@@ -46,6 +47,16 @@ func WinogradInput(dst, src Grid, n int) {
 func WinogradOutput(dst, src Grid, n int, bias []float32) {
 	if n > 0 {
 		active.winogradOutput(dst.first(4, n), dst.Row, dst.Col, src.first(6, n), src.Row, src.Col, n, &bias[:n][0])
+	}
+}
+
+// WinogradOutputAdd sets the 4x4 grid dst of pixels to (A' m A + bias + res) *
+// scale for the 6x6 grid src of products. res begins a grid with the strides of
+// dst, or is dst.Data itself.
+func WinogradOutputAdd(dst, src Grid, n int, bias, res []float32, scale float32) {
+	if n > 0 {
+		r := Grid{res, dst.Row, dst.Col}
+		active.winogradOutputAdd(dst.first(4, n), dst.Row, dst.Col, src.first(6, n), src.Row, src.Col, n, &bias[:n][0], r.first(4, n), scale)
 	}
 }
 
@@ -132,6 +143,17 @@ func refWinogradInput(dst *float32, dstRow, dstCol int, src *float32, srcRow, sr
 
 func refWinogradOutput(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int, bias *float32) {
 	refSandwich(winogradAT, dst, dstRow, dstCol, src, srcRow, srcCol, n, bias)
+}
+
+func refWinogradOutputAdd(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int, bias, res *float32, scale float32) {
+	for c := range n { // res may be dst
+		var out [16]float32
+		refSandwich(winogradAT, &out[0], 4, 1, at(src, c), srcRow, srcCol, 1, at(bias, c))
+		for i, v := range out {
+			k := i/4*dstRow + i%4*dstCol + c
+			*at(dst, k) = (v + *at(res, k)) * scale
+		}
+	}
 }
 
 func refWinogradGrad(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int) {

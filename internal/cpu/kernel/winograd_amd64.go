@@ -14,6 +14,11 @@ func winogradInputAVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRo
 //go:noescape
 func winogradOutputAVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32)
 
+// winogradOutputAddAVX2 is the AVX2 form of (A' m A + bias + res) * scale for the 6x6 products m; res lies as dst does.
+//
+//go:noescape
+func winogradOutputAddAVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32, res *float32, scale float32)
+
 // winogradGradAVX2 is the AVX2 form of A g A' for 4x4 pixels g of the output's gradient.
 //
 //go:noescape
@@ -38,6 +43,11 @@ func winogradInputAVX512(dst *float32, dstRow int, dstCol int, src *float32, src
 //
 //go:noescape
 func winogradOutputAVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32)
+
+// winogradOutputAddAVX512 is the AVX-512 form of (A' m A + bias + res) * scale for the 6x6 products m; res lies as dst does.
+//
+//go:noescape
+func winogradOutputAddAVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32, res *float32, scale float32)
 
 // winogradGradAVX512 is the AVX-512 form of A g A' for 4x4 pixels g of the output's gradient.
 //

@@ -43,6 +43,43 @@ func TestWinogradTransforms(t *testing.T) {
 	}
 }
 
+// TestWinogradOutputAdd compares the transform with residual and scale with the
+// plain one, followed by them, also where the residual is what is overwritten.
+func TestWinogradOutputAdd(t *testing.T) {
+	forEachTier(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(7, 8))
+		for _, n := range widths {
+			row, col := 4*(n+2)+3, n+2
+			size := 3*(row+col) + n
+			src, bias := Grid{randoms(r, 36*n), 6 * n, n}, randoms(r, n)
+			for _, inPlace := range []bool{false, true} {
+				want, got := canaries(size+guard), canaries(size+guard)
+				WinogradOutput(Grid{want, row, col}, src, n, bias)
+				res := got
+				if !inPlace {
+					res = randoms(r, size)
+				}
+				scale := normal(r)
+				for i := range 16 {
+					for c := range n {
+						at := i/4*row + i%4*col + c
+						if inPlace {
+							res[at] = normal(r)
+						}
+						want[at] = (want[at] + res[at]) * scale
+					}
+				}
+				WinogradOutputAdd(Grid{got, row, col}, src, n, bias, res, scale)
+				for i := range want {
+					if d := math.Abs(float64(got[i] - want[i])); !(d <= 1e-5*(1+math.Abs(float64(want[i])))) {
+						t.Fatalf("n=%d in place %v: element %d is %v, want %v", n, inPlace, i, got[i], want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 // checkSandwich compares dst with L src L' + bias, and everything between and
 // behind its vectors with the canary.
 func checkSandwich(t *testing.T, l [][]float32, dst []float32, dRow, dCol int, src []float32, sRow, sCol, n int, bias []float32) {

@@ -41,6 +41,7 @@ const (
 	tileK
 	tileM
 	tileN
+	tileScale
 )
 
 // unroll is the number of k steps in the main loop.
@@ -259,7 +260,7 @@ func (r gemmRoutine) finish(prefix string, masked bool) {
 	r.Label(prefix + "residual")
 	r.MOVQ(r.field(tileRes), rTmp)
 	r.TESTQ(rTmp, rTmp)
-	r.JZ(LabelRef(prefix + "store"))
+	r.JZ(LabelRef(prefix + "scale"))
 	r.MOVQ(r.field(tileLDRes), rB)
 	for i := range r.m {
 		for j := range r.v {
@@ -267,6 +268,15 @@ func (r gemmRoutine) finish(prefix string, masked bool) {
 		}
 		if i < r.m-1 {
 			r.LEAQ(Mem{Base: rTmp, Index: rB, Scale: 4}, rTmp)
+		}
+	}
+	r.Label(prefix + "scale")
+	r.CMPL(r.field(tileScale), Imm(0))
+	r.JE(LabelRef(prefix + "store"))
+	r.VBROADCASTSS(r.field(tileScale), r.b(0))
+	for i := range r.m {
+		for j := range r.v {
+			r.VMULPS(r.b(0), r.acc(i, j), r.acc(i, j))
 		}
 	}
 	r.Label(prefix + "store")

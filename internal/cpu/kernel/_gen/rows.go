@@ -13,6 +13,7 @@ type rowwise struct {
 	name, signature, doc string
 	in                   []string // rows x channels, read
 	broadcast            []string // channels, read; the first has the length
+	skips                bool     // parameters dstSkip and xSkip: floats between rows
 	setup                func(v *vector)
 	body                 func(v *vector, x lane) // sets x["dst"]
 }
@@ -49,6 +50,13 @@ func (p rowwise) emit(v *vector) {
 		p.body(v, x)
 		v.store(x["dst"], Mem{Base: ptr["dst"], Index: j, Scale: 1}, part)
 	}
+	step := map[string]reg.GPVirtual{}
+	if p.skips {
+		for _, s := range streams {
+			step[s] = v.Load(v.Param(s+"Skip"), v.GP64()).(reg.GPVirtual)
+			v.LEAQ(Mem{Base: width, Index: step[s], Scale: 4}, step[s])
+		}
+	}
 	v.Label("row")
 	v.CMPQ(ptr["dst"], end)
 	v.JGE(LabelRef("done"))
@@ -66,7 +74,11 @@ func (p rowwise) emit(v *vector) {
 	vector(true)
 	v.Label("next")
 	for _, s := range streams {
-		v.ADDQ(width, ptr[s])
+		if p.skips {
+			v.ADDQ(step[s], ptr[s])
+		} else {
+			v.ADDQ(width, ptr[s])
+		}
 	}
 	v.JMP(LabelRef("row"))
 	v.Label("done")
@@ -85,13 +97,13 @@ func emitRows(v *vector) {
 		body: func(v *vector, x lane) { v.VMULPS(x["row"], x["x"], x["x"]); x["dst"] = x["x"] },
 	}.emit(v)
 	rowwise{
-		name: "normApply", signature: "func(dst, x, a, b []float32)", doc: "dst[r][j] = x[r][j]*a[j] + b[j].",
-		in: []string{"x"}, broadcast: []string{"a", "b"},
+		name: "normApply", signature: "func(dst, x, a, b []float32, dstSkip, xSkip int)", doc: "dst[r][j] = x[r][j]*a[j] + b[j].",
+		in: []string{"x"}, broadcast: []string{"a", "b"}, skips: true,
 		body: func(v *vector, x lane) { x["dst"] = v.affine(x) },
 	}.emit(v)
 	rowwise{
-		name: "normApplySilu", signature: "func(dst, x, a, b []float32)", doc: "dst[r][j] = silu(x[r][j]*a[j] + b[j]).",
-		in: []string{"x"}, broadcast: []string{"a", "b"},
+		name: "normApplySilu", signature: "func(dst, x, a, b []float32, dstSkip, xSkip int)", doc: "dst[r][j] = silu(x[r][j]*a[j] + b[j]).",
+		in: []string{"x"}, broadcast: []string{"a", "b"}, skips: true,
 		setup: func(v *vector) { v.preload(siluConstants...) },
 		body: func(v *vector, x lane) {
 			x["dst"] = v.affine(x)

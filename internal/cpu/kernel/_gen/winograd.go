@@ -15,6 +15,7 @@ type winograd struct {
 	in, out   int
 	group     int
 	bias      bool // add a vector of bias to every result
+	residual  bool // and a matrix laid out as the result, then multiply by a number
 	lines     func(v *vector, x line, lo, hi int, put func(i int, r reg.VecVirtual))
 }
 
@@ -35,11 +36,12 @@ func lazily(n int, load func(i int) reg.VecVirtual) line {
 // emitWinograd writes the five transforms.
 func emitWinograd(v *vector) {
 	for _, w := range []winograd{
-		{"winogradInput", "B' d B for 6x6 pixels d of the input.", 6, 6, 3, false, linesInput},
-		{"winogradOutput", "A' m A, plus bias, for the 6x6 products m: 4x4 pixels of the output.", 6, 4, 4, true, linesOutput},
-		{"winogradGrad", "A g A' for 4x4 pixels g of the output's gradient.", 4, 6, 6, false, linesGrad},
-		{"winogradWeights", "G w G' for a 3x3 filter w.", 3, 6, 6, false, linesWeights},
-		{"winogradWeightsGrad", "G' m G for the 6x6 products m: the gradient of a 3x3 filter.", 6, 3, 3, false, linesWeightsGrad},
+		{"winogradInput", "B' d B for 6x6 pixels d of the input.", 6, 6, 3, false, false, linesInput},
+		{"winogradOutput", "A' m A, plus bias, for the 6x6 products m: 4x4 pixels of the output.", 6, 4, 4, true, false, linesOutput},
+		{"winogradOutputAdd", "(A' m A + bias + res) * scale for the 6x6 products m; res lies as dst does.", 6, 4, 4, true, true, linesOutput},
+		{"winogradGrad", "A g A' for 4x4 pixels g of the output's gradient.", 4, 6, 6, false, false, linesGrad},
+		{"winogradWeights", "G w G' for a 3x3 filter w.", 3, 6, 6, false, false, linesWeights},
+		{"winogradWeightsGrad", "G' m G for the 6x6 products m: the gradient of a 3x3 filter.", 6, 3, 3, false, false, linesWeightsGrad},
 	} {
 		w.emit(v)
 	}
@@ -178,6 +180,8 @@ func (s strides) at(base reg.GPVirtual, i int) Mem {
 // winogradArgs are the registers of a transform's arguments.
 type winogradArgs struct {
 	dst, src, n, bias reg.GPVirtual
+	resOff            reg.GPVirtual // from dst to the residual, bytes
+	scale             reg.VecVirtual
 	srcRow, dstCol    strides       // bytes
 	srcCol, dstRow    reg.GPVirtual // bytes
 	buffer            Mem
@@ -188,6 +192,9 @@ func (w winograd) emit(v *vector) {
 	signature := "func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int)"
 	if w.bias {
 		signature = "func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int, bias *float32)"
+	}
+	if w.residual {
+		signature = "func(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol int, n int, bias, res *float32, scale float32)"
 	}
 	v.begin(w.name, signature, w.doc)
 	a := &winogradArgs{}
@@ -206,6 +213,11 @@ func (w winograd) emit(v *vector) {
 	a.srcCol, a.dstRow = v.Load(v.Param("srcCol"), v.GP64()).(reg.GPVirtual), v.Load(v.Param("dstRow"), v.GP64()).(reg.GPVirtual)
 	v.SHLQ(Imm(2), a.srcCol)
 	v.SHLQ(Imm(2), a.dstRow)
+	if w.residual {
+		a.resOff = v.Load(v.Param("res"), v.GP64()).(reg.GPVirtual)
+		v.SUBQ(a.dst, a.resOff)
+		a.scale = v.scalar("scale")
+	}
 	v.preload(w.constants()...)
 	v.Label("vectors")
 	v.CMPQ(a.n, U32(v.lanes))
@@ -234,6 +246,8 @@ func (w winograd) constants() []string {
 		return []string{"w4", "w5", "w2"}
 	case "winogradOutput":
 		return []string{"w2", "w4", "w8"}
+	case "winogradOutputAdd":
+		return []string{"w2", "w4"}
 	case "winogradWeights":
 		return []string{"w1_4", "wMinus1_6", "w1_6", "w1_12", "w1_24"}
 	}
@@ -247,9 +261,17 @@ func (w winograd) column(v *vector, a *winogradArgs, p reg.GPVirtual, part bool)
 
 // row takes a row of L X through the second pass to row i of Y, at q.
 func (w winograd) row(v *vector, a *winogradArgs, q reg.GPVirtual, x line, part bool) {
+	res := v.GP64()
+	if w.residual {
+		v.LEAQ(Mem{Base: q, Index: a.resOff, Scale: 1}, res)
+	}
 	w.lines(v, x, 0, w.out, func(j int, r reg.VecVirtual) {
 		if w.bias {
 			r = v.add(r, v.load(Mem{Base: a.bias}, part))
+		}
+		if w.residual {
+			r = v.add(r, v.load(a.dstCol.at(res, j), part))
+			v.VMULPS(a.scale, r, r)
 		}
 		v.store(r, a.dstCol.at(q, j), part)
 	})
