@@ -21,8 +21,11 @@ type compiler struct {
 	saved    map[*graph.Node]*buffer // values of updated variables before the updates
 	buffers  []*buffer
 	inPlace  map[*buffer]*buffer
-	deferred map[*graph.Node]*normSource // normalisations that their consumers apply
-	fixed    int64                       // floats in fixed buffers other than variables
+	deferred map[*graph.Node]*normSource  // normalisations that their consumers apply
+	takenIn  map[*graph.Node]bool         // nodes that a convolution before them does
+	sums     map[*graph.Node]*channelSums // sums that the producer of a value gathers
+	joined   map[*graph.Node]bool         // joins whose consumers read the parts
+	fixed    int64                        // floats in fixed buffers other than variables
 }
 
 // newCompiler begins a program for a number of threads.
@@ -31,6 +34,7 @@ func newCompiler(vars *Variables, threads int) *compiler {
 		program: &Program{inputs: map[string]*buffer{}, tiles: make([]kernel.Tile, threads)},
 		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
+		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
 	}
 }
 
@@ -167,6 +171,9 @@ func (c *compiler) place() {
 
 // lower turns one node into a step.
 func (c *compiler) lower(n *graph.Node) error {
+	if c.takenIn[n] {
+		return nil
+	}
 	switch op := n.Op.(type) {
 	case *graph.Input:
 		b := c.keep(n.Shape.Size())

@@ -37,6 +37,34 @@ func pitchFor(ch int) int {
 	return ch
 }
 
+// piece is a value, or one of the values that are joined along the channels: its
+// channels are at to at+ch of the whole.
+type piece struct {
+	buf    *buffer
+	at, ch int
+}
+
+// piecesOf lists the values that make up x: itself, unless it is a join that was
+// not written.
+func (c *compiler) piecesOf(x *graph.Node) []*graph.Node {
+	if c.joined[x] {
+		return x.Inputs
+	}
+	return []*graph.Node{x}
+}
+
+// pieces are the buffers of x as inputs of the step being built.
+func (c *compiler) pieces(x *graph.Node) []piece {
+	var out []piece
+	at := 0
+	for _, in := range c.piecesOf(x) {
+		ch := in.Shape[len(in.Shape)-1]
+		out = append(out, piece{c.in(in), at, ch})
+		at += ch
+	}
+	return out
+}
+
 // frameOf plans the frame of a node's value and the phase that fills it, none if
 // the value can be read where it lies.
 func (c *compiler) frameOf(x *graph.Node, top, left, bottom, right int) (*frame, []phase) {
@@ -44,23 +72,24 @@ func (c *compiler) frameOf(x *graph.Node, top, left, bottom, right int) (*frame,
 	f := &frame{n: s[0], h: s[1], w: s[2], ch: s[3], top: top, left: left,
 		rows: top + s[1] + bottom, cols: left + s[2] + right, pitch: s[3]}
 	norm := c.deferred[x]
-	if norm == nil && f.bare() {
+	if norm == nil && f.bare() && !c.joined[x] {
 		f.buf = c.in(x)
 		return f, nil
 	}
 	f.pitch = pitchFor(f.ch)
 	f.buf = c.temp(f.n * f.rows * f.cols * f.pitch)
-	if norm != nil {
-		norm.x.use(c.index())
-		norm.coef.buf.use(c.index())
-		return f, []phase{f.fill(norm.x, norm)}
+	if norm == nil {
+		return f, []phase{f.fill(c.pieces(x), nil)}
 	}
-	return f, []phase{f.fill(c.in(x), nil)}
+	for _, p := range norm.x {
+		p.buf.use(c.index())
+	}
+	norm.coef.buf.use(c.index())
+	return f, []phase{f.fill(norm.x, norm)}
 }
 
 // fill is the phase that writes a frame, one row an item.
-func (f *frame) fill(x *buffer, norm *normSource) phase {
-	row := f.w * f.ch
+func (f *frame) fill(pieces []piece, norm *normSource) phase {
 	return phase{n: f.n * f.rows, body: func(_, item int) {
 		n, y := item/f.rows, item%f.rows-f.top
 		dst := f.buf.data[item*f.cols*f.pitch : (item+1)*f.cols*f.pitch]
@@ -70,43 +99,36 @@ func (f *frame) fill(x *buffer, norm *normSource) phase {
 		}
 		clear(dst[:f.left*f.pitch])
 		clear(dst[(f.left+f.w)*f.pitch:])
-		dst = dst[f.left*f.pitch : (f.left+f.w)*f.pitch]
-		src := x.data[(n*f.h+y)*row : (n*f.h+y+1)*row]
-		switch {
-		case f.pitch != f.ch:
-			f.fillPitched(dst, src, norm, n)
-		case norm != nil:
-			a, b := norm.coef.rows(n)
-			kernel.NormApply(dst, src, a, b, norm.silu)
-		default:
-			copy(dst, src)
+		for _, p := range pieces {
+			row := f.w * p.ch
+			f.fillRow(dst[f.left*f.pitch+p.at:(f.left+f.w)*f.pitch], p, p.buf.data[(n*f.h+y)*row:(n*f.h+y+1)*row], norm, n)
 		}
 	}}
 }
 
-// fillPitched writes a row pixel by pixel where the frame's pixels are wider.
-func (f *frame) fillPitched(dst, src []float32, norm *normSource, n int) {
-	for x := range f.w {
-		d, s := dst[x*f.pitch:x*f.pitch+f.ch], src[x*f.ch:(x+1)*f.ch]
-		if norm == nil {
-			copy(d, s)
-			continue
-		}
+// fillRow writes the channels of a piece to a row of image n.
+func (f *frame) fillRow(dst []float32, p piece, src []float32, norm *normSource, n int) {
+	switch {
+	case norm != nil:
 		a, b := norm.coef.rows(n)
-		kernel.NormApply(d, s, a, b, norm.silu)
+		kernel.NormApplyRows(dst, f.pitch, src, p.ch, f.w, a[p.at:p.at+p.ch], b[p.at:p.at+p.ch], norm.silu)
+	case p.ch == f.pitch:
+		copy(dst, src)
+	default:
+		for x := range f.w {
+			copy(dst[x*f.pitch:][:p.ch], src[x*p.ch:])
+		}
 	}
 }
 
-// product is a convolution-like matrix product from a frame to an image: every
+// product is a convolution-like matrix product from frames to an image: every
 // output pixel (y, x) of every image sums, over taps, a frame pixel times a
 // matrix of the panels.
 type product struct {
-	src    *frame
-	step   int   // frame pixels from one output pixel to the next, along both sides
-	aoff   []int // for each tap, where its pixel lies relative to (y*step, x*step)
-	boff   []int // for each tap, where its rows lie in a panel
+	inputs []productInput // more than one for values that are joined
+	step   int            // frame pixels from one output pixel to the next, along both sides
 	b      panels
-	bias   *buffer // one number a column, nil for none
+	end    *epilogue
 	out    *buffer
 	oh, ow int // output pixels that this product computes
 	// Output pixel (y, x) is stored at pixel (y*outStep+outY, x*outStep+outX) of
@@ -115,50 +137,104 @@ type product struct {
 	outH, outW          int
 }
 
+// productInput is a frame and, for each tap, where its pixel lies relative to
+// (y*step, x*step) and where its rows lie in a panel.
+type productInput struct {
+	src        *frame
+	aoff, boff []int
+}
+
 // taskFloats is about how much of a frame one work item covers: with its panel it
 // should fit the second-level cache.
 const taskFloats = 64 << 10
 
-// phase cuts the output into tiles of a row's pixels and hands out runs of tiles
-// times groups of panels. A panel stays in cache while its tiles pass.
-func (p *product) phase(tilesOf []kernel.Tile) phase {
+// productPlan cuts the output into tiles of a row's pixels, and hands out runs of
+// tiles times groups of panels. A panel stays in cache while its tiles pass.
+type productPlan struct{ perRow, tiles, run, runs, groups int }
+
+func (p *product) plan() productPlan {
 	mr := kernel.MR()
-	perRow := (p.ow + mr - 1) / mr
-	tiles := p.src.n * p.oh * perRow
-	tileFloats := p.step * p.step * p.src.pitch * (p.ow + perRow - 1) / perRow
-	run := min(max(1, taskFloats/tileFloats), tiles)
-	runs := (tiles + run - 1) / run
-	groups := 1
-	for runs*groups < 16 && groups < p.b.count {
-		groups++
+	images, pitch := p.inputs[0].src.n, 0
+	for _, in := range p.inputs {
+		pitch += in.src.pitch
 	}
-	return phase{n: runs * groups, body: func(worker, item int) {
-		r, group := item/groups, item%groups
+	l := productPlan{perRow: (p.ow + mr - 1) / mr, groups: 1}
+	l.tiles = images * p.oh * l.perRow
+	tileFloats := p.step * p.step * pitch * (p.ow + l.perRow - 1) / l.perRow
+	l.run = min(max(1, taskFloats/tileFloats), l.tiles)
+	l.runs = (l.tiles + l.run - 1) / l.run
+	for l.runs*l.groups < 16 && l.groups < p.b.count {
+		l.groups++
+	}
+	return l
+}
+
+func (p *product) phase(tilesOf []kernel.Tile) phase {
+	l := p.plan()
+	return phase{n: l.runs * l.groups, body: func(worker, item int) {
+		r, group := item/l.groups, item%l.groups
 		t := &tilesOf[worker]
-		for j := group * p.b.count / groups; j < (group+1)*p.b.count/groups; j++ {
-			p.panelTiles(t, j, r*run, min((r+1)*run, tiles), perRow)
+		lo, hi := r*l.run, min((r+1)*l.run, l.tiles)
+		for j := group * p.b.count / l.groups; j < (group+1)*p.b.count/l.groups; j++ {
+			p.panelTiles(t, j, lo, hi, l.perRow)
 		}
+		p.end.gather(r, p.out.data, 1, p.oh*p.ow)
 	}}
+}
+
+// sumParts are the pixels of each run, nil unless every run has all channels of
+// pixels of one image.
+func (p *product) sumParts(images int) [][]sumPart {
+	l := p.plan()
+	perImage := p.oh * l.perRow
+	if l.groups > 1 || p.inputs[0].src.n != images || images > 1 && perImage%l.run != 0 {
+		return nil
+	}
+	items := make([][]sumPart, l.runs)
+	pixel := func(tile int) int { return tile/l.perRow*p.ow + tile%l.perRow*p.ow/l.perRow }
+	for r := range l.runs {
+		lo, hi := r*l.run, min((r+1)*l.run, l.tiles)
+		n := lo / perImage
+		end := pixel(hi - n*perImage)
+		for at := pixel(lo - n*perImage); at < end; at += blockRows {
+			items[r] = append(items[r], sumPart{n, 0, 1, at, min(at+blockRows, end)})
+		}
+	}
+	return items
 }
 
 // panelTiles computes tiles [lo, hi) of the columns of panel j.
 func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int) {
 	data, width := p.b.panel(j)
 	cols := p.b.columns
-	*t = kernel.Tile{LDC: p.outStep * cols, ARS: p.step * p.src.pitch, AKS: 1, B: &data[0], BKS: p.b.nr,
-		AOff: &p.aoff[0], BOff: &p.boff[0], Segments: len(p.aoff), K: p.src.ch, N: width}
-	if p.bias != nil {
-		t.Bias = &p.bias.data[j*p.b.nr]
-	}
+	*t = kernel.Tile{LDC: p.outStep * cols, LDRes: p.outStep * cols, AKS: 1, B: &data[0], BKS: p.b.nr, N: width}
 	for tile := lo; tile < hi; tile++ {
 		row, k := tile/perRow, tile%perRow
 		n, y := row/p.oh, row%p.oh
 		x0, x1 := k*p.ow/perRow, (k+1)*p.ow/perRow
-		pixel := (n*p.outH+y*p.outStep+p.outY)*p.outW + x0*p.outStep + p.outX
+		at := ((n*p.outH+y*p.outStep+p.outY)*p.outW+x0*p.outStep+p.outX)*cols + j*p.b.nr
 		t.M = x1 - x0
-		t.C = &p.out.data[pixel*cols+j*p.b.nr]
-		t.A = &p.src.buf.data[p.src.at(n, y*p.step, x0*p.step)]
-		kernel.GemmTile(t)
+		t.C = &p.out.data[at]
+		t.Res, t.Bias = nil, nil
+		if p.end.rows != nil {
+			t.Bias = &p.end.row(n)[j*p.b.nr]
+		}
+		if p.end.residual != nil {
+			t.Res = &p.end.residual.data[at]
+		}
+		for i, in := range p.inputs {
+			if i > 0 {
+				t.Bias, t.Res = nil, t.C
+			}
+			t.Scale = 0
+			if i == len(p.inputs)-1 {
+				t.Scale = p.end.scale
+			}
+			t.ARS, t.K, t.Segments = p.step*in.src.pitch, in.src.ch, len(in.aoff)
+			t.AOff, t.BOff = &in.aoff[0], &in.boff[0]
+			t.A = &in.src.buf.data[in.src.at(n, y*p.step, x0*p.step)]
+			kernel.GemmTile(t)
+		}
 	}
 }
 
@@ -170,24 +246,49 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 		return
 	}
 	kh, kw, in, outCh := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
-	f, phases := c.frameOf(x, op.Pad, op.Pad, op.Pad, op.Pad)
-	p := &product{src: f, step: op.Stride, b: newPanels(kh*kw*in, outCh),
+	p := &product{step: op.Stride, b: newPanels(kh*kw*in, outCh),
 		oh: n.Shape[1], ow: n.Shape[2], outStep: 1, outH: n.Shape[1], outW: n.Shape[2]}
-	if len(n.Inputs) == 3 {
-		p.bias = c.in(n.Inputs[2])
-	}
-	for i := range kh {
-		for j := range kw {
-			p.aoff = append(p.aoff, f.at(0, i, j))
-			p.boff = append(p.boff, (i*kw+j)*in*p.b.nr)
+	end, phases := c.epilogue(n)
+	p.end = end
+	var reads []*buffer
+	at := 0
+	for _, piece := range c.piecesOf(x) {
+		f, fill := c.frameOf(piece, op.Pad, op.Pad, op.Pad, op.Pad)
+		from := productInput{src: f}
+		for i := range kh {
+			for j := range kw {
+				from.aoff = append(from.aoff, f.at(0, i, j))
+				from.boff = append(from.boff, ((i*kw+j)*in+at)*p.b.nr)
+			}
 		}
+		at += f.ch
+		reads = append(reads, f.buf)
+		if isPointwise(w.Shape, op.Stride) && op.Pad == 0 && end.images == 1 {
+			from.src = f.flat()
+		}
+		p.inputs = append(p.inputs, from)
+		phases = append(phases, fill...)
 	}
-	if len(phases) == 0 && kh*kw == 1 && op.Stride == 1 {
-		p.flatten()
+	if f := p.inputs[0].src; f.n*f.h != n.Shape[0]*x.Shape[1] { // it is flat
+		p.oh, p.ow, p.outH, p.outW = 1, f.w, 1, f.w
 	}
 	phases = append(phases, c.weights(w, "rows", false, &p.b, panels.packRows))
-	p.out = c.out(n)
+	c.wantSums(end, p.sumParts(n.Shape[0]))
+	p.out = end.out(c, reads...)
 	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), append(phases, p.phase(c.program.tiles))...)
+}
+
+// isPointwise says whether a convolution is a matrix product on pixels.
+func isPointwise(filter graph.Shape, stride int) bool {
+	return filter[0] == 1 && filter[1] == 1 && stride == 1
+}
+
+// flat takes all pixels of a bare frame as one row.
+func (f *frame) flat() *frame {
+	g := *f
+	g.w, g.h, g.n = f.n*f.h*f.w, 1, 1
+	g.rows, g.cols = 1, g.w
+	return &g
 }
 
 // convWork describes a convolution, or a gradient of it, with output pixels out.
@@ -196,15 +297,6 @@ func convWork(way string, filter graph.Shape, stride int, out graph.Shape) work 
 		detail: fmt.Sprintf("%s %dx%d/%d %d to %d, %dx%dx%d", way, filter[0], filter[1], stride, filter[2], filter[3], out[0], out[1], out[2]),
 		flops:  2 * int64(filter.Size()) * int64(out[0]*out[1]*out[2]),
 	}
-}
-
-// flatten takes all pixels of a bare frame as one row: for 1x1 convolutions.
-func (p *product) flatten() {
-	f := *p.src
-	f.w, f.h, f.n = f.n*f.h*f.w, 1, 1
-	f.rows, f.cols = 1, f.w
-	p.src = &f
-	p.oh, p.ow, p.outH, p.outW = 1, f.w, 1, f.w
 }
 
 // conv2DInputGrad lowers the gradient by the input. Input pixels fall into
@@ -226,20 +318,22 @@ func (c *compiler) conv2DInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	out := c.out(n)
 	for py := range min(s, n.Shape[1]) {
 		for px := range min(s, n.Shape[2]) {
-			p := &product{src: f, step: 1, b: b, out: out,
+			p := &product{step: 1, b: b, out: out, end: &epilogue{},
 				oh: (n.Shape[1] - py + s - 1) / s, ow: (n.Shape[2] - px + s - 1) / s,
 				outStep: s, outY: py, outX: px, outH: n.Shape[1], outW: n.Shape[2]}
+			from := productInput{src: f}
 			for i := range kh {
 				for j := range kw {
 					if (py+op.Pad-i)%s != 0 || (px+op.Pad-j)%s != 0 {
 						continue
 					}
 					y, x := (py+op.Pad-i)/s+top, (px+op.Pad-j)/s+left
-					p.aoff = append(p.aoff, f.at(0, y, x))
-					p.boff = append(p.boff, (i*kw+j)*outCh*b.nr)
+					from.aoff = append(from.aoff, f.at(0, y, x))
+					from.boff = append(from.boff, (i*kw+j)*outCh*b.nr)
 				}
 			}
-			if p.aoff == nil { // no tap reaches these pixels: a product over nothing
+			p.inputs = []productInput{from}
+			if from.aoff == nil { // no tap reaches these pixels: a product over nothing
 				phases = append(phases, p.zeros())
 				continue
 			}
@@ -266,7 +360,7 @@ func gradMargins(in, out, k, stride, pad int) (before, behind int) {
 // zeros is the phase that clears the product's output pixels.
 func (p *product) zeros() phase {
 	cols := p.b.columns
-	return phase{n: p.src.n * p.oh, body: func(_, item int) {
+	return phase{n: p.inputs[0].src.n * p.oh, body: func(_, item int) {
 		n, y := item/p.oh, item%p.oh
 		for x := range p.ow {
 			pixel := (n*p.outH+y*p.outStep+p.outY)*p.outW + x*p.outStep + p.outX

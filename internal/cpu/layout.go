@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"slices"
+
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
 )
@@ -11,8 +13,13 @@ func split(s graph.Shape, axis int) (outer, block int) {
 	return s[:axis].Size(), s[axis:].Size()
 }
 
-// concat copies each part's blocks to their place.
+// concat copies each part's blocks to their place, unless all consumers can read
+// the parts where they are.
 func (c *compiler) concat(n *graph.Node, op *graph.Concat) {
+	if op.Axis == 3 && len(n.Shape) == 4 && c.readInPlace(n) {
+		c.joined[n] = true
+		return
+	}
 	outer, width := split(n.Shape, op.Axis)
 	parts := make([]*buffer, len(n.Inputs))
 	blocks := make([]int, len(n.Inputs))
@@ -29,6 +36,32 @@ func (c *compiler) concat(n *graph.Node, op *graph.Concat) {
 			}
 		}
 	}))
+}
+
+// readInPlace says whether every consumer of a join along the channels reads parts:
+// statistics whose sums are known, normalisations that convolutions apply, and 1x1
+// convolutions.
+func (c *compiler) readInPlace(n *graph.Node) bool {
+	for _, in := range n.Inputs {
+		if c.values[in] == nil {
+			return false
+		}
+	}
+	for _, user := range c.users[n] {
+		ok := false
+		switch op := user.Op.(type) {
+		case *graph.GroupStats:
+			ok = !slices.ContainsFunc(n.Inputs, func(in *graph.Node) bool { return c.sums[in] == nil })
+		case *graph.GroupNorm:
+			ok = user.Inputs[0] == n && c.absorbed(user)
+		case *graph.Conv2D:
+			ok = user.Inputs[0] == n && user.Inputs[1] != n && isPointwise(user.Inputs[1].Shape, op.Stride)
+		}
+		if !ok {
+			return false
+		}
+	}
+	return !c.kept[n]
 }
 
 func (c *compiler) slice(n *graph.Node, op *graph.Slice) {

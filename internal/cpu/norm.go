@@ -26,8 +26,13 @@ func (p pixelBlocks) phase(body func(n, block, lo, hi int)) phase {
 	}}
 }
 
-// groupStats gathers per-channel moments of blocks, then each image's groups.
+// groupStats gathers per-channel moments of blocks, unless whoever made the value
+// has done so, then each image's groups.
 func (c *compiler) groupStats(n *graph.Node, op *graph.GroupStats) {
+	if sums := c.sumsOf(n.Inputs[0]); sums != nil {
+		c.groupStatsOf(n, op, sums)
+		return
+	}
 	x := c.in(n.Inputs[0])
 	pb := blocksOf(n.Inputs[0].Shape)
 	out, parts := c.out(n), c.temp(pb.n*pb.blocks*2*pb.channels)
@@ -53,6 +58,29 @@ func (c *compiler) groupStats(n *graph.Node, op *graph.GroupStats) {
 		out.data[2*item], out.data[2*item+1] = float32(mean), float32(rstd)
 	}}
 	c.emit("group-stats", gather, combine)
+}
+
+// groupStatsOf makes statistics of sums that are known.
+func (c *compiler) groupStatsOf(n *graph.Node, op *graph.GroupStats, of []*channelSums) {
+	x := n.Inputs[0].Shape
+	out, per := c.out(n), x[3]/op.Groups
+	for _, s := range of {
+		s.buf.use(c.index())
+	}
+	c.emit("group-stats", phase{n: x[0] * op.Groups, body: func(_, item int) {
+		n, group := item/op.Groups, item%op.Groups
+		var sum, squares float64
+		for k := group * per; k < (group+1)*per; k++ {
+			s, at := of[0], k
+			for i := 1; at >= s.ch; i++ {
+				s, at = of[i], at-s.ch
+			}
+			a, b := s.total(n, at)
+			sum, squares = sum+a, squares+b
+		}
+		mean, rstd := meanRstd(sum, squares, float64(per*x[1]*x[2]), float64(op.Epsilon))
+		out.data[2*item], out.data[2*item+1] = float32(mean), float32(rstd)
+	}})
 }
 
 // normCoefficients holds, for every image and channel, a and b of z = x*a + b:
@@ -88,15 +116,16 @@ func (c normCoefficients) compute(stats, scale, shift *buffer, images, groups in
 // groupNorm applies statistics. If only convolutions read the result, it is not
 // written at all: they apply the coefficients while they pack their input.
 func (c *compiler) groupNorm(n *graph.Node, op *graph.GroupNorm) {
-	x, stats, scale, shift := c.in(n.Inputs[0]), c.in(n.Inputs[1]), c.in(n.Inputs[2]), c.in(n.Inputs[3])
+	stats, scale, shift := c.in(n.Inputs[1]), c.in(n.Inputs[2]), c.in(n.Inputs[3])
 	pb := blocksOf(n.Shape)
 	coef := c.normCoefficients(pb.n, pb.channels)
 	coefficients := coef.compute(stats, scale, shift, pb.n, n.Inputs[1].Shape[1])
 	if c.absorbed(n) {
-		c.deferred[n] = &normSource{x: x, coef: coef, silu: op.SiLU}
+		c.deferred[n] = &normSource{x: c.pieces(n.Inputs[0]), coef: coef, silu: op.SiLU}
 		c.emit("group-norm", coefficients)
 		return
 	}
+	x := c.in(n.Inputs[0])
 	out := c.outInPlace(n, x)
 	apply := pb.phase(func(n, _, lo, hi int) {
 		a, b := coef.rows(n)
@@ -107,7 +136,7 @@ func (c *compiler) groupNorm(n *graph.Node, op *graph.GroupNorm) {
 
 // normSource is a normalisation that its consumers apply themselves.
 type normSource struct {
-	x    *buffer
+	x    []piece
 	coef normCoefficients
 	silu bool
 }

@@ -56,14 +56,15 @@ func (c *compiler) winogradFrame(x *graph.Node, t winogradTiles, top, left int) 
 // winogradProduct is a convolution from a frame to an image through transformed
 // filters u: panels with 36 matrices [in, NR] each.
 type winogradProduct struct {
-	src       *frame
-	u         panels
-	in        int
-	bias, out *buffer // bias: one number a column
-	oh, ow    int
-	tiles     winogradTiles
-	scratch   *buffer // for each worker: transformed pixels, products, one square of output
-	block     int     // tiles that a worker transforms at a time
+	src     *frame
+	u       panels
+	in      int
+	end     *epilogue
+	out     *buffer
+	oh, ow  int
+	tiles   winogradTiles
+	scratch *buffer // for each worker: transformed pixels, products, one square of output
+	block   int     // tiles that a worker transforms at a time
 }
 
 // scratchFloats bounds the transformed pixels of a block, which should stay in the
@@ -71,12 +72,10 @@ type winogradProduct struct {
 const scratchFloats = 200 << 10
 
 // winograd plans a product and gives it storage; its filters are yet to be packed.
-func (c *compiler) winograd(f *frame, in, outCh int, bias *buffer, tiles winogradTiles, oh, ow int) *winogradProduct {
+func (c *compiler) winograd(f *frame, in, outCh int, end *epilogue, tiles winogradTiles, oh, ow int) *winogradProduct {
 	mr := kernel.MR()
-	p := &winogradProduct{src: f, in: in, u: newPanels(36*in, outCh), bias: bias, oh: oh, ow: ow, tiles: tiles}
-	if bias == nil {
-		p.bias = c.keep(outCh)
-	}
+	p := &winogradProduct{src: f, in: in, u: newPanels(36*in, outCh), end: end, oh: oh, ow: ow, tiles: tiles}
+	end.needRows(c)
 	p.block = min(max(1, min(scratchFloats/(36*pitchFor(in)*mr), 2))*mr, tiles.count())
 	p.scratch = c.temp(len(c.program.tiles) * p.scratchSize())
 	return p
@@ -118,17 +117,26 @@ func (c *compiler) packGrad(p *winogradProduct, w *buffer) []phase {
 	}}}
 }
 
-// phase hands out blocks of tiles times groups of panels.
-func (p *winogradProduct) phase(tilesOf []kernel.Tile) phase {
-	total := p.tiles.count()
-	blocks := (total + p.block - 1) / p.block
-	groups := 1
+// plan is into how many blocks the tiles are cut, and the panels into groups.
+func (p *winogradProduct) plan() (blocks, groups int) {
+	blocks, groups = (p.tiles.count()+p.block-1)/p.block, 1
 	for blocks*groups < 8 && groups < p.u.count {
 		groups++
 	}
+	return blocks, groups
+}
+
+// bounds are the tiles of block b.
+func (p *winogradProduct) bounds(b, blocks int) (lo, hi int) {
+	return b * p.tiles.count() / blocks, (b + 1) * p.tiles.count() / blocks
+}
+
+// phase hands out blocks of tiles times groups of panels.
+func (p *winogradProduct) phase(tilesOf []kernel.Tile) phase {
+	blocks, groups := p.plan()
 	return phase{n: blocks * groups, body: func(worker, item int) {
 		b, group := item/groups, item%groups
-		lo, hi := b*total/blocks, (b+1)*total/blocks
+		lo, hi := p.bounds(b, blocks)
 		size := p.scratchSize()
 		scratch := p.scratch.data[worker*size : (worker+1)*size]
 		v, m := scratch[:36*p.block*pitchFor(p.in)], scratch[36*p.block*pitchFor(p.in):]
@@ -141,7 +149,28 @@ func (p *winogradProduct) phase(tilesOf []kernel.Tile) phase {
 				p.finish(m, j, tile, tile-lo)
 			}
 		}
+		p.end.gather(b, p.out.data, p.oh, p.ow)
 	}}
+}
+
+// sumParts are the pixels of the tiles of each block that lie in one row of tiles,
+// nil if the channels of a block are shared among items.
+func (p *winogradProduct) sumParts() [][]sumPart {
+	blocks, groups := p.plan()
+	if groups > 1 {
+		return nil
+	}
+	const most = blockRows / (winogradSide * winogradSide)
+	items := make([][]sumPart, blocks)
+	for b := range blocks {
+		for lo, hi := p.bounds(b, blocks); lo < hi; {
+			n, y, x := p.tiles.locate(lo)
+			count := min(hi-lo, p.tiles.cols-x, most)
+			items[b] = append(items[b], sumPart{n, y * winogradSide, min((y+1)*winogradSide, p.oh), x * winogradSide, min((x+count)*winogradSide, p.ow)})
+			lo += count
+		}
+	}
+	return items
 }
 
 // transform writes the 36 vectors of a tile's pixels to place at of the block.
@@ -175,24 +204,30 @@ var zeroOffset = [1]int{}
 func (p *winogradProduct) finish(m []float32, j, tile, at int) {
 	nr, cols := p.u.nr, p.u.columns
 	src := kernel.Grid{Data: m[at*nr:], Row: 6 * p.block * nr, Col: p.block * nr}
-	writeSquare(p.out, p.tiles, tile, p.oh, p.ow, cols, j*nr, min(nr, cols-j*nr), src, p.bias.data[j*nr:], m[36*p.block*nr:])
+	p.end.writeSquare(p.out, p.tiles, tile, p.oh, p.ow, j*nr, min(nr, cols-j*nr), src, m[36*p.block*nr:])
 }
 
-// writeSquare turns the products src of a tile into output pixels of an image of
-// oh x ow pixels of cols channels: channels [from, from+width). Where the square
-// sticks out of the image it goes by way of a square of its own.
-func writeSquare(dst *buffer, tiles winogradTiles, tile, oh, ow, cols, from, width int, src kernel.Grid, bias, square []float32) {
+// writeSquare turns the products src of a tile into channels [from, from+width) of
+// output pixels of an image of oh x ow pixels. Where the square sticks out of the
+// image it goes by way of a square of its own.
+func (e *epilogue) writeSquare(dst *buffer, tiles winogradTiles, tile, oh, ow, from, width int, src kernel.Grid, square []float32) {
 	n, y, x := tiles.locate(tile)
 	y0, x0 := y*winogradSide, x*winogradSide
-	out := dst.data[((n*oh+y0)*ow+x0)*cols+from:]
+	at := ((n*oh+y0)*ow+x0)*e.ch + from
+	row := e.row(n)[from:]
 	if y0+winogradSide <= oh && x0+winogradSide <= ow {
-		kernel.WinogradOutput(kernel.Grid{Data: out, Row: ow * cols, Col: cols}, src, width, bias)
+		to := kernel.Grid{Data: dst.data[at:], Row: ow * e.ch, Col: e.ch}
+		if e.residual == nil {
+			kernel.WinogradOutput(to, src, width, row)
+		} else {
+			kernel.WinogradOutputAdd(to, src, width, row, e.residual.data[at:], e.factor())
+		}
 		return
 	}
-	kernel.WinogradOutput(kernel.Grid{Data: square, Row: winogradSide * width, Col: width}, src, width, bias)
+	kernel.WinogradOutput(kernel.Grid{Data: square, Row: winogradSide * width, Col: width}, src, width, row)
 	for i := range min(winogradSide, oh-y0) {
 		for k := range min(winogradSide, ow-x0) {
-			copy(out[(i*ow+k)*cols:][:width], square[(i*winogradSide+k)*width:])
+			e.store(dst.data, at+(i*ow+k)*e.ch, square[(i*winogradSide+k)*width:][:width])
 		}
 	}
 }
@@ -206,13 +241,11 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
 		return
 	}
 	f, phases := c.winogradFrame(x, tiles, op.Pad, op.Pad)
-	var bias *buffer
-	if len(n.Inputs) == 3 {
-		bias = c.in(n.Inputs[2])
-	}
-	p := c.winograd(f, w.Shape[2], w.Shape[3], bias, tiles, n.Shape[1], n.Shape[2])
-	phases = append(phases, c.weights(w, "winograd", false, &p.u, p.pack))
-	p.out = c.out(n)
+	end, more := c.epilogue(n)
+	p := c.winograd(f, w.Shape[2], w.Shape[3], end, tiles, n.Shape[1], n.Shape[2])
+	phases = append(append(phases, more...), c.weights(w, "winograd", false, &p.u, p.pack))
+	c.wantSums(end, p.sumParts())
+	p.out = end.out(c)
 	c.emitWork("conv2d", convWork("winograd", w.Shape, 1, n.Shape), append(phases, p.phase(c.program.tiles))...)
 }
 
@@ -222,7 +255,7 @@ func (c *compiler) winogradInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	dy, w := n.Inputs[0], n.Inputs[1]
 	tiles := tilesFor(n.Shape[0], n.Shape[1], n.Shape[2])
 	f, phases := c.winogradFrame(dy, tiles, 2-op.Pad, 2-op.Pad)
-	p := c.winograd(f, w.Shape[3], w.Shape[2], nil, tiles, n.Shape[1], n.Shape[2])
+	p := c.winograd(f, w.Shape[3], w.Shape[2], &epilogue{ch: w.Shape[2], images: 1}, tiles, n.Shape[1], n.Shape[2])
 	phases = append(phases, c.packGrad(p, c.in(w))...)
 	p.out = c.out(n)
 	c.emitWork("conv2d-input-grad", convWork("winograd", w.Shape, 1, dy.Shape), append(phases, p.phase(c.program.tiles))...)

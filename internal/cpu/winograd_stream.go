@@ -26,14 +26,15 @@ func streamPays(in, out int, tiles winogradTiles) bool {
 
 // streamProduct is a convolution from a frame to an image with streamed filters.
 type streamProduct struct {
-	src       *frame
-	in, out   int
-	bias, dst *buffer
-	oh, ow    int
-	tiles     winogradTiles
-	v         *buffer // transformed pixels, for each streamDepth of channels [36, tiles, streamDepth]
-	scratch   *buffer // for each worker: filters, the same transformed, products, one square of output
-	filters   panels  // [9, in] rows
+	src     *frame
+	in, out int
+	end     *epilogue
+	dst     *buffer
+	oh, ow  int
+	tiles   winogradTiles
+	v       *buffer // transformed pixels, for each streamDepth of channels [36, tiles, streamDepth]
+	scratch *buffer // for each worker: filters, the same transformed, products, one square of output
+	filters panels  // [9, in] rows
 }
 
 // uPitch is the distance of matrices of transformed filters; the odd line keeps
@@ -119,7 +120,7 @@ func (p *streamProduct) accumulate(t *kernel.Tile, u, m []float32, j, lo, hi int
 func (p *streamProduct) finish(m []float32, j, tile int) {
 	nr, count := kernel.NR(), p.tiles.count()
 	src := kernel.Grid{Data: m[tile*nr:], Row: 6 * count * nr, Col: count * nr}
-	writeSquare(p.dst, p.tiles, tile, p.oh, p.ow, p.out, j*nr, min(nr, p.out-j*nr), src, p.bias.data[j*nr:], m[36*count*nr:])
+	p.end.writeSquare(p.dst, p.tiles, tile, p.oh, p.ow, j*nr, min(nr, p.out-j*nr), src, m[36*count*nr:])
 }
 
 // streamConv2D lowers a convolution.
@@ -127,16 +128,14 @@ func (c *compiler) streamConv2D(n *graph.Node, op *graph.Conv2D) {
 	x, w := n.Inputs[0], n.Inputs[1]
 	tiles := tilesFor(n.Shape[0], n.Shape[1], n.Shape[2])
 	f, phases := c.winogradFrame(x, tiles, op.Pad, op.Pad)
-	p := &streamProduct{src: f, in: w.Shape[2], out: w.Shape[3], tiles: tiles, oh: n.Shape[1], ow: n.Shape[2]}
-	if len(n.Inputs) == 3 {
-		p.bias = c.in(n.Inputs[2])
-	} else {
-		p.bias = c.keep(p.out)
-	}
+	end, more := c.epilogue(n)
+	end.needRows(c)
+	phases = append(phases, more...)
+	p := &streamProduct{src: f, end: end, in: w.Shape[2], out: w.Shape[3], tiles: tiles, oh: n.Shape[1], ow: n.Shape[2]}
 	p.filters = newPanels(9*p.in, p.out)
 	phases = append(phases, c.weights(w, "rows", true, &p.filters, panels.packRows))
 	p.v = c.temp(36 * tiles.count() * ((p.in + streamDepth - 1) / streamDepth * streamDepth))
 	p.scratch = c.temp(len(c.program.tiles) * p.scratchSize())
-	p.dst = c.out(n)
+	p.dst = end.out(c)
 	c.emitWork("conv2d", convWork("winograd, streamed,", w.Shape, 1, n.Shape), append(phases, p.phases(c.program.tiles)...)...)
 }
