@@ -273,9 +273,10 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 		p.oh, p.ow, p.outH, p.outW = 1, f.w, 1, f.w
 	}
 	phases = append(phases, c.weights(w, "rows", false, &p.b, panels.packRows))
-	c.wantSums(end, p.sumParts(n.Shape[0]))
+	after := c.wantSums(end, p.sumParts(n.Shape[0]))
 	p.out = end.out(c, reads...)
-	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), append(phases, p.phase(c.program.tiles))...)
+	phases = append(append(phases, p.phase(c.program.tiles)), after...)
+	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), phases...)
 }
 
 // isPointwise says whether a convolution is a matrix product on pixels.

@@ -244,9 +244,10 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
 	end, more := c.epilogue(n)
 	p := c.winograd(f, w.Shape[2], w.Shape[3], end, tiles, n.Shape[1], n.Shape[2])
 	phases = append(append(phases, more...), c.weights(w, "winograd", false, &p.u, p.pack))
-	c.wantSums(end, p.sumParts())
+	after := c.wantSums(end, p.sumParts())
 	p.out = end.out(c)
-	c.emitWork("conv2d", convWork("winograd", w.Shape, 1, n.Shape), append(phases, p.phase(c.program.tiles))...)
+	phases = append(append(phases, p.phase(c.program.tiles)), after...)
+	c.emitWork("conv2d", convWork("winograd", w.Shape, 1, n.Shape), phases...)
 }
 
 // winogradInputGrad lowers the gradient by the input: a convolution of dy with the

@@ -136,6 +136,8 @@ func (c *compiler) streamConv2D(n *graph.Node, op *graph.Conv2D) {
 	phases = append(phases, c.weights(w, "rows", true, &p.filters, panels.packRows))
 	p.v = c.temp(36 * tiles.count() * ((p.in + streamDepth - 1) / streamDepth * streamDepth))
 	p.scratch = c.temp(len(c.program.tiles) * p.scratchSize())
+	after := c.wantSums(end, nil)
 	p.dst = end.out(c)
-	c.emitWork("conv2d", convWork("winograd, streamed,", w.Shape, 1, n.Shape), append(phases, p.phases(c.program.tiles)...)...)
+	phases = append(append(phases, p.phases(c.program.tiles)...), after...)
+	c.emitWork("conv2d", convWork("winograd, streamed,", w.Shape, 1, n.Shape), phases...)
 }
