@@ -28,6 +28,10 @@ type table struct {
 	winogradInput            winogradFunc
 	winogradOutput           winogradBiasFunc
 	winogradOutputAdd        winogradAddFunc
+	winogradInput2           winogradFunc
+	winogradOutput2          winogradBiasFunc
+	winogradOutputAdd2       winogradAddFunc
+	winogradWeights2         winogradFunc
 	winogradGrad             winogradFunc
 	winogradWeights          winogradFunc
 	winogradWeightsGrad      winogradFunc
@@ -67,6 +71,10 @@ var goTable = &table{
 	winogradInput:       refWinogradInput,
 	winogradOutput:      refWinogradOutput,
 	winogradOutputAdd:   refWinogradOutputAdd,
+	winogradInput2:      refWinogradInput2,
+	winogradOutput2:     refWinogradOutput2,
+	winogradOutputAdd2:  refWinogradOutputAdd2,
+	winogradWeights2:    refWinogradWeights2,
 	winogradGrad:        refWinogradGrad,
 	winogradWeights:     refWinogradWeights,
 	winogradWeightsGrad: refWinogradWeightsGrad,
