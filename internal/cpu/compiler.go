@@ -81,7 +81,12 @@ func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
 		}
 	}
 	for _, n := range nodes {
-		if !needed[n] {
+		if needed[n] && len(n.Inputs) == 0 { // these are there before any step
+			c.order = append(c.order, n)
+		}
+	}
+	for _, n := range nodes {
+		if !needed[n] || len(n.Inputs) == 0 {
 			continue
 		}
 		if _, ok := n.Op.(*graph.Adam); !ok {

@@ -178,7 +178,7 @@ func (p *product) phase(tilesOf []kernel.Tile) phase {
 		for j := group * p.b.count / l.groups; j < (group+1)*p.b.count/l.groups; j++ {
 			p.panelTiles(t, j, lo, hi, l.perRow)
 		}
-		p.end.gather(r, p.out.data, 1, p.oh*p.ow)
+		p.end.gather(r, 1, p.oh*p.ow)
 	}}
 }
 
@@ -241,6 +241,10 @@ func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int) {
 // conv2D lowers a convolution. This is where the kernel is chosen.
 func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 	x, w := n.Inputs[0], n.Inputs[1]
+	if small := c.upsampled(n, op); small != nil {
+		c.upConv2D(n, small)
+		return
+	}
 	if winogradPays(w.Shape, op.Stride, n.Shape[0], n.Shape[1], n.Shape[2]) {
 		c.winogradConv2D(n, op)
 		return

@@ -103,9 +103,10 @@ func (e *epilogue) factor() float32 {
 	return e.scale
 }
 
-// store writes channels that have their row added already to element at of dst.
-func (e *epilogue) store(dst []float32, at int, x []float32) {
-	to := dst[at : at+len(x)]
+// store writes channels that have their row added already to element at of the
+// result.
+func (e *epilogue) store(at int, x []float32) {
+	to := e.result.data[at : at+len(x)]
 	if e.residual != nil {
 		kernel.Add(to, x, e.residual.data[at:at+len(x)])
 		x = to
@@ -202,9 +203,9 @@ func (c *compiler) normalised(n *graph.Node) bool {
 }
 
 // gather sums what a work item has completed of images of w columns and h rows.
-func (e *epilogue) gather(item int, x []float32, h, w int) {
+func (e *epilogue) gather(item, h, w int) {
 	if e.sums != nil {
-		e.sums.gather(item, x, h, w)
+		e.sums.gather(item, e.result.data, h, w)
 	}
 }
 

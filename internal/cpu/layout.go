@@ -119,6 +119,12 @@ func (c *compiler) spaceToDepth(n *graph.Node, f int, large, folded graph.Shape,
 }
 
 func (c *compiler) upsample(n *graph.Node, op *graph.Upsample) {
+	if len(c.users[n]) == 1 {
+		user := c.users[n][0]
+		if conv, ok := user.Op.(*graph.Conv2D); ok && c.upsampled(user, conv) != nil {
+			return // the convolution reads the small image
+		}
+	}
 	x := c.in(n.Inputs[0])
 	out := c.out(n)
 	ch, f := n.Shape[3], op.Factor
