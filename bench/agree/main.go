@@ -1,13 +1,15 @@
-// Command onnxcheck exports models to ONNX, runs them in ONNX Runtime and in sr3
-// on the same input, and prints how far apart the predictions are:
+// Command agree runs the networks of models in sr3 and in other programs on the
+// same input and prints how far apart the predictions are:
 //
-//	go run ./bench/onnxcheck --ort DIR photo-x4 other.safetensors
+//	go run ./bench/agree --ort DIR [--python /usr/bin/python3] photo-x4 other.safetensors
 //
-// DIR is the folder in which "npm i onnxruntime-node --ignore-scripts" was run.
+// DIR is the folder in which "npm i onnxruntime-node --ignore-scripts" was run; with
+// --python, models of the family classic are also run in PyTorch.
 package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -15,7 +17,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 
+	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
 	"github.com/sr3-go/sr3/internal/philox"
@@ -26,7 +30,7 @@ import (
 
 // settings are those of the command line.
 type settings struct {
-	ort, node, script    string
+	ort, node, python    string
 	batch, height, width int
 	tolerance            float64
 }
@@ -35,22 +39,22 @@ func main() {
 	var s settings
 	flag.StringVar(&s.ort, "ort", os.Getenv("SR3_BENCH_ORT"), "folder that holds node_modules/onnxruntime-node ($SR3_BENCH_ORT)")
 	flag.StringVar(&s.node, "node", "node", "the program node")
-	flag.StringVar(&s.script, "script", "bench/ort.js", "ort.js of this folder")
+	flag.StringVar(&s.python, "python", "", "a Python with PyTorch (default: do without)")
 	flag.IntVar(&s.batch, "batch", 1, "images in a call")
 	flag.IntVar(&s.height, "height", 0, "height of the images (default: what the network is made for)")
 	flag.IntVar(&s.width, "width", 0, "width of the images (default: what the network is made for)")
 	flag.Float64Var(&s.tolerance, "tolerance", 1e-4, "largest difference, in units of the prediction's range, that is no failure")
 	flag.Parse()
 	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "onnxcheck: name a model, or several")
+		fmt.Fprintln(os.Stderr, "agree: name a model, or several")
 		os.Exit(2)
 	}
 	failed := false
-	fmt.Println("| model | family | input | largest difference | range of the prediction | ratio |")
-	fmt.Println("|---|---|---|---|---|---|")
+	fmt.Println("| model | family | program | input | largest difference | range of the prediction | ratio |")
+	fmt.Println("|---|---|---|---|---|---|---|")
 	for _, name := range flag.Args() {
 		if err := s.check(name); err != nil {
-			fmt.Fprintf(os.Stderr, "onnxcheck: %s: %v\n", name, err)
+			fmt.Fprintf(os.Stderr, "agree: %s: %v\n", name, err)
 			failed = true
 		}
 	}
@@ -65,7 +69,7 @@ func (s settings) check(name string) error {
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "onnxcheck-")
+	dir, err := os.MkdirTemp("", "agree-")
 	if err != nil {
 		return err
 	}
@@ -76,21 +80,35 @@ func (s settings) check(name string) error {
 		return err
 	}
 	in := draw(m.Config.Network, r)
+	if err := in.write(dir); err != nil {
+		return err
+	}
 	want, err := in.predict(m)
 	if err != nil {
 		return err
 	}
-	got, err := s.runONNX(dir, path, in)
-	if err != nil {
-		return err
+	peers := [][]string{{"ONNX Runtime", s.node, "bench/ort.js", path, "--ort", s.ort}}
+	if s.python != "" && m.Config.Network.Family == unet.FamilyClassic && r.Height == r.Width {
+		full := filepath.Join(dir, "full.safetensors")
+		if err := m.Save(full, checkpoint.F32); err != nil {
+			return err
+		}
+		peers = append(peers, []string{"PyTorch", s.python, "bench/torch_unet.py", full})
 	}
-	worst, extent, err := compare(got, want)
-	if err != nil {
-		return err
-	}
-	fmt.Printf("| %s | %s | %dx%dx%d | %.2e | %.3g | %.2e |\n", m.Config.Name, m.Config.Network.Family, r.Batch, r.Height, r.Width, worst, extent, worst/extent)
-	if !(worst/extent <= s.tolerance) {
-		return fmt.Errorf("the predictions differ by %.2e of their range, more than %.0e", worst/extent, s.tolerance)
+	for _, peer := range peers {
+		got, err := in.run(dir, peer[1:])
+		if err != nil {
+			return err
+		}
+		worst, extent, err := compare(got, want)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("| %s | %s | %s | %dx%dx%d | %.2e | %.3g | %.2e |\n", m.Config.Name, m.Config.Network.Family, peer[0],
+			r.Batch, r.Height, r.Width, worst, extent, worst/extent)
+		if !(worst/extent <= s.tolerance) {
+			return fmt.Errorf("the prediction of %s differs by %.2e of its range, more than %.0e", peer[0], worst/extent, s.tolerance)
+		}
 	}
 	return nil
 }
@@ -150,36 +168,53 @@ func (in *input) predict(m *model.Model) ([]float32, error) {
 	return channelsFirst(in.n, program.Output(0)), nil
 }
 
-// runONNX runs the exported file and returns its prediction.
-func (s settings) runONNX(dir, path string, in *input) ([]float32, error) {
-	joined := make([]float32, 0, len(in.condition)+len(in.noisy))
+// files are the inputs' files by their names.
+func (in *input) files(dir string) map[string]string {
+	return map[string]string{"x": filepath.Join(dir, "x.f32"), in.levelName: filepath.Join(dir, "level.f32")}
+}
+
+// write writes the input to files as other programs want it: condition and noisy
+// image of each image in a row, channels first.
+func (in *input) write(dir string) error {
+	var x []float32
 	condition, noisy := channelsFirst(in.n, in.condition), channelsFirst(in.n, in.noisy)
 	for i := range in.n {
-		joined = append(joined, condition[i*len(condition)/in.n:(i+1)*len(condition)/in.n]...)
-		joined = append(joined, noisy[i*len(noisy)/in.n:(i+1)*len(noisy)/in.n]...)
+		x = append(x, condition[i*len(condition)/in.n:(i+1)*len(condition)/in.n]...)
+		x = append(x, noisy[i*len(noisy)/in.n:(i+1)*len(noisy)/in.n]...)
 	}
-	args := []string{s.script, path, "--ort", s.ort, "--out", filepath.Join(dir, "out.f32")}
-	for name, values := range map[string][]float32{"x": joined, in.levelName: in.level} {
-		file := filepath.Join(dir, name+".f32")
+	for name, file := range in.files(dir) {
+		values := in.level
+		if name == "x" {
+			values = x
+		}
 		raw, err := binary.Append(nil, binary.LittleEndian, values)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if err := os.WriteFile(file, raw, 0o666); err != nil {
-			return nil, err
+			return err
 		}
+	}
+	return nil
+}
+
+// run has another program predict and reads its prediction.
+func (in *input) run(dir string, command []string) ([]float32, error) {
+	result := filepath.Join(dir, "out.f32")
+	args := append(command[1:], "--out", result)
+	for name, file := range in.files(dir) {
 		args = append(args, "--in", name+"="+file)
 	}
-	if text, err := exec.Command(s.node, args...).CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", s.node, s.script, err, text)
+	if text, err := exec.Command(command[0], args...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", strings.Join(command[:2], " "), err, text)
 	}
-	raw, err := os.ReadFile(filepath.Join(dir, "out.f32"))
+	raw, err := os.ReadFile(result)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]float32, len(raw)/4)
 	_, err = binary.Decode(raw, binary.LittleEndian, out)
-	return out, err
+	return out, errors.Join(err, os.Remove(result))
 }
 
 // channelsFirst turns n images of three channels from NHWC to NCHW.
@@ -200,7 +235,7 @@ func channelsFirst(n int, data []float32) []float32 {
 // compare returns the largest difference and the range of want.
 func compare(got, want []float32) (worst, extent float64, err error) {
 	if len(got) != len(want) {
-		return 0, 0, fmt.Errorf("ONNX Runtime gives %d values, sr3 %d", len(got), len(want))
+		return 0, 0, fmt.Errorf("%d values, in sr3 %d", len(got), len(want))
 	}
 	for i := range got {
 		d := math.Abs(float64(got[i]) - float64(want[i]))
