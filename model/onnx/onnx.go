@@ -131,7 +131,7 @@ func build(m *model.Model, o Options) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &translator{weights: m.Weights, values: map[*graph.Node]value{}, users: map[*graph.Node][]*graph.Node{}, stored: map[string]*tensor{}}
+	t := newTranslator(m.Weights)
 	t.version, t.doc = o.Version, describe(m.Config)
 	t.meta = [][2]string{{model.ConfigKey, string(config)}}
 	if m.Card != "" {

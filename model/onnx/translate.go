@@ -62,6 +62,10 @@ type translator struct {
 	count   int
 }
 
+func newTranslator(weights map[string][]float32) *translator {
+	return &translator{weights: weights, values: map[*graph.Node]value{}, users: map[*graph.Node][]*graph.Node{}, stored: map[string]*tensor{}}
+}
+
 // translate adds the nodes that compute output from the values that are given.
 func (t *translator) translate(g *graph.Graph, output *graph.Node) error {
 	needed := map[*graph.Node]bool{output: true}
