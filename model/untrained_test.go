@@ -49,6 +49,19 @@ func TestUntrained(t *testing.T) {
 	if back, err := Load(path); err != nil || !reflect.DeepEqual(back.Weights, plain.Weights) {
 		t.Errorf("read back: %v", err)
 	}
+	stream, err := OpenStream(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	for name, want := range plain.Weights {
+		if got, err := stream.Weights(name); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s differs when it is read alone (%v)", name, err)
+		}
+	}
+	if _, err := OpenStream("testdata/ddpm.json"); err == nil {
+		t.Error("a file of JSON is opened as a model")
+	}
 	cfg.Groups = 7
 	if _, err := Untrained("wrong", cfg, 4, 0, 0); err == nil {
 		t.Error("a network that cannot be built is accepted")
