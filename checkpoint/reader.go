@@ -8,7 +8,7 @@ import (
 )
 
 // Reader reads one tensor of a safetensors file at a time, for programs that do not
-// want all of a large file in memory. The digest is not verified: that takes all of
+// want all of a large file in memory beside what they make of it. The digest is not verified: that takes all of
 // the data, and is what [Read] does. Its methods may be called by several goroutines.
 type Reader struct {
 	Info
@@ -48,17 +48,41 @@ func newReader(f *os.File, size int64) (*Reader, error) {
 	return r, nil
 }
 
-// Tensor reads one tensor. Without one of that name it is an error.
-func (r *Reader) Tensor(name string) (*Tensor, error) {
+// pieceBytes is how much of a tensor is in memory beside its values.
+const pieceBytes = 64 << 10
+
+// ReadFloat32s reads one tensor's elements into dst, converted as
+// [Tensor.Float32s] does. A name that is not there, a type that is not a number and
+// a dst of another length are errors.
+func (r *Reader) ReadFloat32s(name string, dst []float32) error {
+	if err := r.readFloat32s(name, dst); err != nil {
+		return fmt.Errorf("read checkpoint %s: tensor %q: %w", r.file.Name(), name, err)
+	}
+	return nil
+}
+
+func (r *Reader) readFloat32s(name string, dst []float32) error {
 	e, ok := r.entries[name]
 	if !ok {
-		return nil, fmt.Errorf("read checkpoint %s: no tensor %q", r.file.Name(), name)
+		return errors.New("there is none of that name")
 	}
-	data := make([]byte, e.end-e.begin)
-	if _, err := io.ReadFull(io.NewSectionReader(r.file, r.data+int64(e.begin), int64(len(data))), data); err != nil {
-		return nil, fmt.Errorf("read checkpoint %s: tensor %q: %w", r.file.Name(), name, noEOF(err))
+	if e.dtype == Bool {
+		return errors.New("it holds no numbers")
 	}
-	return &Tensor{DType: e.dtype, Shape: e.shape, Data: data}, nil
+	if n := (&Tensor{Shape: e.shape}).Len(); n != len(dst) {
+		return fmt.Errorf("it has %d elements, not %d", n, len(dst))
+	}
+	data := io.NewSectionReader(r.file, r.data+int64(e.begin), int64(e.end-e.begin))
+	buffer := make([]byte, pieceBytes)
+	for len(dst) > 0 {
+		n := min(len(dst), pieceBytes/e.dtype.Size())
+		if _, err := io.ReadFull(data, buffer[:n*e.dtype.Size()]); err != nil {
+			return noEOF(err)
+		}
+		e.dtype.toFloat32(dst[:n], buffer)
+		dst = dst[n:]
+	}
+	return nil
 }
 
 // Close closes the file.

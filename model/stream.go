@@ -32,21 +32,13 @@ func OpenStream(path string) (*Stream, error) {
 	return &Stream{config, file}, nil
 }
 
-// Weights reads the values of a parameter, row-major in the shape that
+// ReadWeights reads the values of a parameter into dst, row-major in the shape that
 // unet.Parameters gives. It may be called by several goroutines.
-func (s *Stream) Weights(name string) ([]float32, error) {
-	t, err := s.file.Tensor(name)
-	if err != nil {
-		return nil, err
+func (s *Stream) ReadWeights(name string, dst []float32) error {
+	if err := s.file.ReadFloat32s(name, dst); err != nil {
+		return err
 	}
-	values, err := t.Float32s()
-	if err == nil {
-		err = checkFinite(name, values)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("parameter %s: %w", name, err)
-	}
-	return values, nil
+	return checkFinite(name, dst)
 }
 
 // Close closes the file.

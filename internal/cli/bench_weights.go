@@ -55,11 +55,9 @@ func (net *benchNetwork) stream(path string) error {
 	net.close = func() { s.Close() }
 	net.failed = func() error { return failure }
 	net.weights = func(dst []float32, p unet.Param, _ uint64) {
-		values, err := s.Weights(p.Name)
-		if err != nil {
+		if err := s.ReadWeights(p.Name, dst); err != nil {
 			once.Do(func() { failure = err })
 		}
-		copy(dst, values)
 	}
 	return nil
 }
