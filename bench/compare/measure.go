@@ -109,12 +109,13 @@ func (p program) figure(t turn, out heard) (float64, error) {
 			return 0, errors.New("it announced no step")
 		}
 		return out.firstStep.Seconds(), nil
-	}
-	var said struct {
-		MedianS float64 `json:"median_s"`
-	}
-	if out.last != nil && json.Unmarshal(out.last, &said) == nil && said.MedianS > 0 {
-		return said.MedianS, nil
+	case reported:
+		var said struct {
+			MedianS float64 `json:"median_s"`
+		}
+		if out.last != nil && json.Unmarshal(out.last, &said) == nil && said.MedianS > 0 {
+			return said.MedianS, nil
+		}
 	}
 	return t.Process, nil
 }
