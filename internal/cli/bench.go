@@ -16,7 +16,7 @@ import (
 
 // benchFlags are the settings of "sr3 bench unet".
 type benchFlags struct {
-	config               string
+	config, model        string
 	threads, batch, runs int
 	side                 int
 	train, json, profile bool
@@ -64,18 +64,19 @@ func newBenchUNet(s *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unet",
 		Short: "Time one call, or one training step, of a network",
-		Long: `unet times a network with random weights on random input: one call, or with --train
-one step (forward, backward and Adam on the sum of absolute differences). One run
+		Long: `unet times a network with random weights, or with --model those of a model, on random
+input: one call, or with --train one step (forward, backward and Adam on the sum of absolute differences). One run
 that is not counted comes first. gflop counts multiplications and additions of
 convolutions and linear layers; a training step counts as three calls.
 
 peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).`,
 		Example: `  sr3 bench unet --config faces16-128 --threads 2 --runs 5 --json
   sr3 bench unet --config tiny --train
+  sr3 bench unet --model photo-x4 --side 256
   SR3_SIMD=avx2 sr3 bench unet --config lean-photo --side 256`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
+			if err := f.check(cmd); err != nil {
 				return err
 			}
 			r, profile, err := f.measure(cmd)
@@ -87,6 +88,7 @@ peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.config, "config", "faces16-128", "network: "+strings.Join(unet.PresetNames(), ", "))
+	fl.StringVar(&f.model, "model", "", "model whose network and weights to time, in place of --config")
 	addThreads(fl, &f.threads)
 	fl.IntVar(&f.batch, "batch", 1, "images at once")
 	fl.IntVar(&f.runs, "runs", 5, "timed runs")
@@ -97,9 +99,12 @@ peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).
 	return cmd
 }
 
-func (f *benchFlags) check() error {
+func (f *benchFlags) check(cmd *cobra.Command) error {
 	if f.batch < 1 || f.batch > 4096 || f.runs < 1 || f.runs > 1e6 || f.side < 0 {
 		return usagef("--batch %d, --runs %d, --side %d: want positive numbers", f.batch, f.runs, f.side)
+	}
+	if f.model != "" && cmd.Flags().Changed("config") {
+		return usagef("--config %s and --model %s: want one of them", f.config, f.model)
 	}
 	if !slices.Contains(unet.PresetNames(), f.config) {
 		return usagef("--config %s: want one of %s", f.config, strings.Join(unet.PresetNames(), ", "))
@@ -109,10 +114,12 @@ func (f *benchFlags) check() error {
 
 // measure compiles and times the network.
 func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, error) {
-	cfg, err := unet.Preset(f.config)
+	net, err := f.network()
 	if err != nil {
 		return nil, nil, err
 	}
+	defer net.close()
+	cfg := net.config
 	side := f.side
 	if side == 0 {
 		side = cfg.ImageSize
@@ -126,7 +133,7 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, 
 		return nil, nil, err
 	}
 	threads := threadsOrAll(f.threads)
-	program, err := benchProgram(cfg, params, f.batch, side, f.train, cpu.Options{Threads: threads, Profile: true})
+	program, err := benchProgram(cfg, params, net.weights, f.batch, side, f.train, cpu.Options{Threads: threads, Profile: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -149,17 +156,20 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, 
 	if f.train {
 		gflop *= 3
 	}
+	if err := net.failed(); err != nil {
+		return nil, nil, err
+	}
 	median := times[len(times)/2]
 	return &benchResult{
-		Config: f.config, Batch: f.batch, Side: side, Threads: threads, Train: f.train, SIMD: kernel.Active().String(),
+		Config: net.name, Batch: f.batch, Side: side, Threads: threads, Train: f.train, SIMD: kernel.Active().String(),
 		Params: unet.Count(params), MedianS: median, MinS: times[0], GFLOP: gflop, GFLOPPerS: gflop / median,
 		PeakRSSMiB: peakRSS(), ProgramMiB: float64(program.MemoryBytes()) / (1 << 20),
 		ConvGFLOPPerS: convolutionSpeed(program.Profile(), f.runs),
 	}, program.Profile(), nil
 }
 
-// benchProgram compiles a call or a training step with random weights and input.
-func benchProgram(cfg unet.Config, params []unet.Param, batch, side int, training bool, o cpu.Options) (*cpu.Program, error) {
+// benchProgram compiles a call or a training step with random input.
+func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, batch, side int, training bool, o cpu.Options) (*cpu.Program, error) {
 	g := graph.New()
 	in := unet.Inputs{Noisy: g.Input("noisy", batch, side, side, cfg.OutChannels), Level: g.Input("level", batch)}
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
@@ -174,7 +184,7 @@ func benchProgram(cfg unet.Config, params []unet.Param, batch, side int, trainin
 	}
 	vars := cpu.NewVariables()
 	for i, p := range params {
-		vars.Provide(p.Name, cpu.Source{Len: p.Len(), Read: func(dst []float32) { fillParameter(dst, p, uint64(i)) }})
+		vars.Provide(p.Name, cpu.Source{Len: p.Len(), Read: func(dst []float32) { weights(dst, p, uint64(i)) }})
 	}
 	outputs := []*graph.Node{out}
 	if training {
@@ -213,21 +223,4 @@ func benchStep(g *graph.Graph, params []unet.Param, loss *graph.Node) []*graph.N
 		outputs = append(outputs, g.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, wrt[i], d, m, v, hyper, nil))
 	}
 	return outputs
-}
-
-// fillParameter draws a parameter.
-func fillParameter(dst []float32, p unet.Param, stream uint64) {
-	switch p.Init.Kind {
-	case unet.InitZeros:
-		clear(dst)
-	case unet.InitOnes:
-		for i := range dst {
-			dst[i] = 1
-		}
-	case unet.InitNormal:
-		philox.New(0, stream).Normal(dst, 0)
-		for i := range dst {
-			dst[i] *= float32(p.Init.Std)
-		}
-	}
 }
