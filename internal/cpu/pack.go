@@ -113,20 +113,23 @@ func transposeInto(dst, src []float32, rows, width, pitch int) {
 // weights gives panels the storage that suits their source, and the phase that
 // fills them from it by pack: once, and again only when the variable changes, if
 // the program itself does not change it; on every run otherwise. key names the
-// form, which programs share; half says that the kernel can use float16 numbers.
-func (c *compiler) weights(src *graph.Node, key string, half bool, p *panels, pack func(p panels, src *buffer) phase) phase {
+// form, which programs share; mayHalf says that the kernel
+// expands float16 numbers as it goes.
+func (c *compiler) weights(src *graph.Node, key string, mayHalf bool, p *panels, pack func(p panels, src *buffer) phase) phase {
 	v := sourceVariable(src)
 	if v == nil || c.updated[v] {
 		p.buf = c.temp(p.size())
 		return pack(*p, c.in(src))
 	}
 	vars, from := c.vars, &buffer{size: v.Shape.Size(), fixed: true}
-	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, key, p.size(), half)
-	p.buf = &buffer{size: p.size(), fixed: true, data: f.data, half: f.half}
+	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, key, p.size(), mayHalf)
+	to := &buffer{size: p.size(), fixed: true}
+	p.buf = to
 	ph := pack(*p, from)
 	ph.skip = func() bool {
 		var stale bool
 		from.data, stale = vars.beginPacking(x, f)
+		to.data, to.half = f.data, f.half
 		return !stale
 	}
 	ph.done = vars.endPacking
