@@ -30,6 +30,17 @@ func (p panels) rows(dst []float32, i, lo, hi int) {
 	}
 }
 
+// prefetch asks for part number part, of parts, of rows [lo, hi) of a panel.
+func (p panels) prefetch(i, lo, hi, part, parts int) {
+	at, size := (i*p.depth+lo)*p.nr, (hi-lo)*p.nr
+	from, to := at+part*size/parts, at+(part+1)*size/parts
+	if p.buf.half != nil {
+		kernel.Prefetch(p.buf.half[from:to])
+	} else {
+		kernel.Prefetch(p.buf.data[from:to])
+	}
+}
+
 // panel is one panel's storage; width is how many of its columns are real.
 func (p panels) panel(i int) (data []float32, width int) {
 	return p.buf.data[i*p.depth*p.nr : (i+1)*p.depth*p.nr], min(p.nr, p.columns-i*p.nr)

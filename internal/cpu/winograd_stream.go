@@ -156,6 +156,7 @@ func (p *streamProduct) accumulate(t *kernel.Tile, s streamScratch, i, j, lo, hi
 	parts := (count + mr - 1) / mr
 	for point := range conv.points() {
 		t.B = &s.u[point*p.uPitch()]
+		p.prefetch(j, hi, i*conv.points()+point)
 		for part := range parts {
 			from, to := part*count/parts, (part+1)*count/parts
 			t.M, t.A, t.C = to-from, &p.v.data[p.vAt(i, lo, point, from)], &m[(point*count+from)*nr]
@@ -165,5 +166,20 @@ func (p *streamProduct) accumulate(t *kernel.Tile, s streamScratch, i, j, lo, hi
 			}
 			kernel.GemmTile(t)
 		}
+	}
+}
+
+// prefetch asks for the filters of the block of channels from lo on, a part at a
+// time, while the products of the block before are made.
+func (p *streamProduct) prefetch(j, lo, part int) {
+	first := &p.convs[0]
+	hi, parts := min(lo+streamDepth, first.in), len(p.convs)*first.points()
+	if lo >= hi {
+		return
+	}
+	per := (parts + 8) / 9 // pieces of each tap
+	for piece := part * 9 * per / parts; piece < (part+1)*9*per/parts; piece++ {
+		tap := piece / per
+		p.filters.prefetch(j, tap*first.in+lo, tap*first.in+hi, piece%per, per)
 	}
 }

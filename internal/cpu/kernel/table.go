@@ -35,6 +35,7 @@ type table struct {
 	winogradGrad             winogradFunc
 	winogradWeights          winogradFunc
 	winogradWeightsGrad      winogradFunc
+	prefetch                 func(p *byte, n int)
 	halfEncode               func(dst []uint16, src []float32)
 	halfDecode               func(dst []float32, src []uint16)
 }
@@ -78,6 +79,7 @@ var goTable = &table{
 	winogradGrad:        refWinogradGrad,
 	winogradWeights:     refWinogradWeights,
 	winogradWeightsGrad: refWinogradWeightsGrad,
+	prefetch:            refPrefetch,
 	halfEncode:          refHalfEncode,
 	halfDecode:          refHalfDecode,
 }

@@ -42,6 +42,7 @@ var avx2Table = &table{
 	winogradGrad:        winogradGradAVX2,
 	winogradWeights:     winogradWeightsAVX2,
 	winogradWeightsGrad: winogradWeightsGradAVX2,
+	prefetch:            prefetchLines,
 	halfEncode:          halfEncodeAVX2,
 	halfDecode:          halfDecodeAVX2,
 }
@@ -84,6 +85,7 @@ var avx512Table = &table{
 	winogradGrad:        winogradGradAVX512,
 	winogradWeights:     winogradWeightsAVX512,
 	winogradWeightsGrad: winogradWeightsGradAVX512,
+	prefetch:            prefetchLines,
 	halfEncode:          halfEncodeAVX512,
 	halfDecode:          halfDecodeAVX512,
 }

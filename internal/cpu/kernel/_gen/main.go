@@ -4,8 +4,8 @@
 //
 // One file of this program is one family of kernels: gemm.go the matrix tile,
 // pointwise.go the elementwise ones, rows.go those that walk rows of channels,
-// reduce.go the sums, adam.go the optimiser step, winograd.go the transforms of fast convolution, half.go the float16
-// conversions. vector.go and expo.go hold what they share.
+// reduce.go the sums, adam.go the optimiser step, winograd.go the transforms of
+// fast convolution, prefetch.go the cache, half.go the float16 conversions. vector.go and expo.go hold what they share.
 package main
 
 import (
@@ -48,6 +48,7 @@ func run(out string) error {
 		{"sums", true, func(c *build.Context) { emitBoth(c, emitSums) }},
 		{"adam", true, func(c *build.Context) { emitBoth(c, emitAdam) }},
 		{"winograd", true, func(c *build.Context) { emitBoth(c, emitWinograd) }},
+		{"prefetch", true, emitPrefetch},
 		{"half", true, func(c *build.Context) { emitBoth(c, emitHalf) }},
 	}
 	for _, u := range units {
