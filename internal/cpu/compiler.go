@@ -25,6 +25,7 @@ type compiler struct {
 	takenIn  map[*graph.Node]bool         // nodes that a convolution before them does
 	sums     map[*graph.Node]*channelSums // sums that the producer of a value gathers
 	joined   map[*graph.Node]bool         // joins whose consumers read the parts
+	logSums  map[*graph.Node]*buffer      // what attention leaves to its gradient
 	fixed    int64                        // floats in fixed buffers other than variables
 }
 
@@ -35,6 +36,7 @@ func newCompiler(vars *Variables, threads int) *compiler {
 		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
+		logSums: map[*graph.Node]*buffer{},
 	}
 }
 
@@ -233,6 +235,10 @@ func (c *compiler) lower(n *graph.Node) error {
 		c.softmax(n)
 	case *graph.SoftmaxGrad:
 		c.softmaxGrad(n)
+	case *graph.Attention:
+		c.attention(n, op)
+	case *graph.AttentionGrad:
+		return c.attentionGrad(n, op)
 	case *graph.Conv2D:
 		c.conv2D(n, op)
 	case *graph.Conv2DInputGrad:

@@ -86,18 +86,18 @@ func (p panels) packTransposed(src *buffer, taps int, turned bool) phase {
 		}
 		dst = dst[place*rows*p.nr : (place+1)*rows*p.nr]
 		from := src.data[(tap*p.columns+i*p.nr)*rows:][:width*rows]
-		transposeInto(dst, from, rows, width, p.nr)
+		transposeInto(dst, from, rows, rows, width, p.nr)
 	}}
 }
 
-// transposeInto writes dst[r*pitch+k] = src[k*rows+r] for k < width, zeros up to
-// pitch, in blocks whose source lines stay cached.
-func transposeInto(dst, src []float32, rows, width, pitch int) {
+// transposeInto writes dst[r*pitch+k] = src[k*from+r] for r < rows and k < width,
+// zeros up to pitch, in blocks whose source lines stay cached.
+func transposeInto(dst, src []float32, from, rows, width, pitch int) {
 	const block = 16
 	for r0 := 0; r0 < rows; r0 += block {
 		r1 := min(r0+block, rows)
 		for k := range width {
-			line := src[k*rows+r0 : k*rows+r1]
+			line := src[k*from+r0 : k*from+r1]
 			at := r0*pitch + k
 			for _, v := range line {
 				dst[at] = v
