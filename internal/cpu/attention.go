@@ -11,7 +11,8 @@ import (
 // Attention never holds all P x P weights: a worker takes a block of queries, and
 // passes over blocks of keys with the running maximum and sum of the softmax
 // (FlashAttention: Dao et al., 2022, Algorithm 1, with the loops exchanged). Memory
-// grows with P alone.
+// grows with P, not with its square. Images take turns, as many at a time as threads
+// need.
 
 const (
 	// attentionKeys is how many keys are in a block: a multiple of every tier's NR.
@@ -30,6 +31,7 @@ type attention struct {
 	keys          int // of a block but the last: whole panels
 	keyBlocks     int
 	queryBlocks   int
+	group         int   // images at a time
 	keySegments   []int // where each panel of channels begins in a transposed panel
 }
 
@@ -42,6 +44,7 @@ func newAttention(qkv graph.Shape, scale float32) *attention {
 	a.keyBlocks = ceilDiv(a.pixels, a.keys)
 	tiles := max(1, min(a.pixels/(8*a.mr), attentionRows/a.mr)) // eight blocks or more, for threads
 	a.queryBlocks = ceilDiv(a.pixels, tiles*a.mr)
+	a.group = min(a.n, ceilDiv(16, a.queryBlocks)) // sixteen items or more, for threads
 	a.keySegments = segments(a.panels, a.nr*a.nr)
 	return a
 }
@@ -90,14 +93,16 @@ func (a *attention) pixelPanels(rows int) pixelPanels {
 
 func (p pixelPanels) size() int { return p.count * p.rows * p.nr }
 
-// fill copies n rows of src, times scale, to the rows from at on.
-func (p pixelPanels) fill(dst, src []float32, stride, at, n int, scale float32) {
-	for j := range p.count {
-		width := min(p.nr, p.columns-j*p.nr)
-		for r := range n {
+// fill copies n rows of src, stride apart, to the rows from at on.
+func (p pixelPanels) fill(dst, src []float32, stride, at, n int) {
+	for r := range n {
+		for j := range p.count {
+			width := min(p.nr, p.columns-j*p.nr)
 			row := dst[(j*p.rows+at+r)*p.nr:][:p.nr]
-			kernel.ScaleShift(row[:width], src[r*stride+j*p.nr:][:width], scale, 0)
-			clear(row[width:])
+			copy(row, src[r*stride+j*p.nr:][:width])
+			if width < p.nr {
+				clear(row[width:])
+			}
 		}
 	}
 }
@@ -117,14 +122,14 @@ func (a *attention) transpose(dst, src []float32, stride, width int) {
 func (a *attention) scores(t *kernel.Tile, dst []float32, left []float32, p pixelPanels, at, rows int, right []float32, pixels int) {
 	*t = kernel.Tile{LDC: a.scorePitch(), ARS: a.nr, AKS: 1, BKS: a.nr,
 		AOff: &p.segments[0], BOff: &a.keySegments[0], Segments: a.panels, K: a.nr}
-	for j := 0; j < pixels; j += a.nr {
-		t.N = min(a.nr, pixels-j)
-		t.B = &right[j/a.nr*a.transposedSize()]
-		a.eachTile(t, rows, func(lo int) {
-			t.A, t.C = &left[(at+lo)*a.nr], &dst[lo*t.LDC+j]
+	a.eachTile(t, rows, func(lo int) {
+		t.A = &left[(at+lo)*a.nr]
+		for j := 0; j < pixels; j += a.nr {
+			t.N = min(a.nr, pixels-j)
+			t.B, t.C = &right[j/a.nr*a.transposedSize()], &dst[lo*t.LDC+j]
 			kernel.GemmTile(t)
-		})
-	}
+		}
+	})
 }
 
 // eachTile cuts rows into even tiles, sets M and calls f with their first rows.
@@ -143,17 +148,25 @@ func (a *attention) mix(t *kernel.Tile, dst []float32, stride int, weights []flo
 	right []float32, p pixelPanels, at int, accumulate bool) {
 	*t = kernel.Tile{LDC: stride, LDRes: stride, ARS: a.scorePitch(), AKS: 1, BKS: a.nr,
 		AOff: &zeroOffset[0], BOff: &zeroOffset[0], Segments: 1, K: terms}
-	for j := range p.count {
-		t.N = min(a.nr, p.columns-j*a.nr)
-		t.B = &right[(j*p.rows+at)*a.nr]
-		a.eachTile(t, rows, func(lo int) {
-			t.A, t.C = &weights[lo*t.ARS], &dst[lo*stride+j*a.nr]
+	a.eachTile(t, rows, func(lo int) {
+		t.A = &weights[lo*t.ARS]
+		for j := range p.count {
+			t.N = min(a.nr, p.columns-j*a.nr)
+			t.B, t.C = &right[(j*p.rows+at)*a.nr], &dst[lo*stride+j*a.nr]
 			if accumulate {
 				t.Res = t.C
 			}
 			kernel.GemmTile(t)
-		})
-	}
+		}
+	})
+}
+
+// softmaxState is what the gradient of an attention needs of its softmax. Where one
+// block has all keys, these are the weights, at most 256 for each pixel; else they are
+// computed again.
+type softmaxState struct {
+	weights *buffer // [N, P, pitch of scores]
+	logSums *buffer // [N, P], log of the sum of e^score
 }
 
 // attention lowers [graph.Attention]: keys are packed transposed, values in panels,
@@ -163,19 +176,27 @@ func (c *compiler) attention(n *graph.Node, op *graph.Attention) {
 	a := newAttention(n.Inputs[0].Shape, op.Scale)
 	f := &attentionForward{attention: a, qkv: qkv, values: a.pixelPanels(a.pixels), queries: a.pixelPanels(a.maxRows())}
 	f.out = c.out(n)
-	f.packedKeys = c.temp(a.n * ceilDiv(a.pixels, a.nr) * a.transposedSize())
-	f.packedValues = c.temp(a.n * f.values.size())
+	f.packedKeys = c.temp(a.group * a.transposedKeys())
+	f.packedValues = c.temp(a.group * f.values.size())
 	f.scratch = c.temp(len(c.program.tiles) * f.scratchSize())
 	for _, user := range c.users[n] {
-		if _, ok := user.Op.(*graph.AttentionGrad); ok && f.logSums == nil {
-			f.logSums = c.temp(a.n * a.pixels)
-			c.logSums[n] = f.logSums
+		if _, ok := user.Op.(*graph.AttentionGrad); ok && f.state == nil {
+			f.state = c.softmaxState(a)
+			c.softmaxes[n] = f.state
 		}
 	}
-	tilesOf := c.program.tiles
-	c.emitWork("attention", a.work(4), f.pack(), phase{n: a.n * a.queryBlocks, body: func(worker, item int) {
-		f.run(&tilesOf[worker], worker, item/a.queryBlocks, item%a.queryBlocks)
-	}})
+	var phases []phase
+	for from := 0; from < a.n; from += a.group {
+		phases = append(phases, f.pack(from), f.queryPhase(c.program.tiles, from))
+	}
+	c.emitWork("attention", a.work(4), phases...)
+}
+
+func (c *compiler) softmaxState(a *attention) *softmaxState {
+	if a.keyBlocks == 1 {
+		return &softmaxState{weights: c.temp(a.n * a.pixels * a.scorePitch())}
+	}
+	return &softmaxState{logSums: c.temp(a.n * a.pixels)}
 }
 
 // work is what a profile says; perWeight is how many operations each channel of each
@@ -187,77 +208,104 @@ func (a *attention) work(perWeight int64) work {
 	}
 }
 
+// images is how many images are in the group that begins with one.
+func (a *attention) images(from int) int { return min(a.group, a.n-from) }
+
+// transposedKeys is the size of all keys of an image in transposed panels.
+func (a *attention) transposedKeys() int { return ceilDiv(a.pixels, a.nr) * a.transposedSize() }
+
 // attentionForward is an attention with its storage.
 type attentionForward struct {
 	*attention
 	qkv, out                 *buffer
-	packedKeys, packedValues *buffer
+	packedKeys, packedValues *buffer // of a group
 	values, queries          pixelPanels
-	scratch                  *buffer // for each worker: queries, scores
-	logSums                  *buffer // of e^score for each query; nil if nobody asks
+	scratch                  *buffer       // for each worker: queries, scores
+	state                    *softmaxState // nil if nobody asks
 }
 
 func (f *attentionForward) scratchSize() int {
 	return f.queries.size() + f.maxRows()*f.scorePitch()
 }
 
-// pack is the phase that packs keys and values, NR pixels an item.
-func (f *attentionForward) pack() phase {
+// pack is the phase that packs the keys and values of a group, NR pixels an item.
+func (f *attentionForward) pack(from int) phase {
 	perImage := ceilDiv(f.pixels, f.nr)
 	stride := 3 * f.ch
-	return phase{n: f.n * perImage, body: func(_, item int) {
-		image, at := item/perImage, item%perImage*f.nr
-		width := min(f.nr, f.pixels-at)
+	return phase{n: f.images(from) * perImage, body: func(_, item int) {
+		local, at := item/perImage, item%perImage*f.nr
+		width, image := min(f.nr, f.pixels-at), from+local
 		f.transpose(f.packedKeys.data[item*f.transposedSize():], f.qkv.data[f.third(image, at, 1):], stride, width)
-		f.values.fill(f.packedValues.data[image*f.values.size():], f.qkv.data[f.third(image, at, 2):], stride, at, width, 1)
+		f.values.fill(f.packedValues.data[local*f.values.size():], f.qkv.data[f.third(image, at, 2):], stride, at, width)
 	}}
 }
 
-// run is one block of queries.
-func (f *attentionForward) run(t *kernel.Tile, worker, image, block int) {
+// queryPhase is the phase of all blocks of queries of a group.
+func (f *attentionForward) queryPhase(tilesOf []kernel.Tile, from int) phase {
+	return phase{n: f.images(from) * f.queryBlocks, body: func(worker, item int) {
+		size := f.scratchSize()
+		scratch := f.scratch.data[worker*size : (worker+1)*size]
+		f.run(&tilesOf[worker], scratch, from, item/f.queryBlocks, item%f.queryBlocks)
+	}}
+}
+
+// run is one block of queries of image from+local.
+func (f *attentionForward) run(t *kernel.Tile, scratch []float32, from, local, block int) {
 	lo, hi := f.queryBlock(block)
-	rows, size := hi-lo, f.scratchSize()
-	scratch := f.scratch.data[worker*size : (worker+1)*size]
+	rows, first, pitch := hi-lo, (from+local)*f.pixels+lo, f.scorePitch()
 	q, s := scratch[:f.queries.size()], scratch[f.queries.size():]
-	f.queries.fill(q, f.qkv.data[f.third(image, lo, 0):], 3*f.ch, 0, rows, f.scale)
-	keys := f.packedKeys.data[image*ceilDiv(f.pixels, f.nr)*f.transposedSize():]
-	values := f.packedValues.data[image*f.values.size():]
-	out := f.out.data[(image*f.pixels+lo)*f.ch : (image*f.pixels+hi)*f.ch]
+	if f.state != nil && f.state.weights != nil {
+		s = f.state.weights.data[first*pitch:]
+	}
+	f.queries.fill(q, f.qkv.data[f.third(from+local, lo, 0):], 3*f.ch, 0, rows)
+	keys, values := f.packedKeys.data[local*f.transposedKeys():], f.packedValues.data[local*f.values.size():]
+	out := f.out.data[first*f.ch : (first+rows)*f.ch]
 	var sums runningSums
 	for b := range f.keyBlocks {
 		from, to := f.keyBlock(b)
 		f.scores(t, s, q, f.queries, 0, rows, keys[from/f.nr*f.transposedSize():], to-from)
 		for i := range rows {
-			rescale := sums.add(i, s[i*f.scorePitch():][:to-from], b == 0)
+			rescale := sums.add(i, s[i*pitch:][:to-from], f.scale, b == 0)
 			if row := out[i*f.ch : (i+1)*f.ch]; b > 0 && rescale != 1 {
 				kernel.ScaleShift(row, row, rescale, 0)
 			}
 		}
 		f.mix(t, out, f.ch, s, rows, to-from, values, f.values, from, b > 0)
 	}
+	f.finish(out, s, &sums, first, rows)
+}
+
+// finish divides rows by the sums of their weights and keeps what the gradient needs;
+// first is the number of the first query.
+func (f *attentionForward) finish(out, weights []float32, sums *runningSums, first, rows int) {
 	for i := range rows {
-		row := out[i*f.ch : (i+1)*f.ch]
-		kernel.ScaleShift(row, row, float32(1/sums.total[i]), 0)
-		if f.logSums != nil {
-			f.logSums.data[image*f.pixels+lo+i] = float32(float64(sums.top[i]) + math.Log(sums.total[i]))
+		row, factor := out[i*f.ch:(i+1)*f.ch], float32(1/sums.total[i])
+		kernel.ScaleShift(row, row, factor, 0)
+		switch {
+		case f.state == nil:
+		case f.state.weights != nil:
+			w := weights[i*f.scorePitch():][:f.pixels]
+			kernel.ScaleShift(w, w, factor, 0)
+		default:
+			f.state.logSums.data[first+i] = float32(float64(sums.top[i]) + math.Log(sums.total[i]))
 		}
 	}
 }
 
 // runningSums is the state of the softmax of each row of a block.
 type runningSums struct {
-	top   [attentionRows]float32 // largest score so far
+	top   [attentionRows]float32 // largest scaled score so far
 	total [attentionRows]float64 // sum of e^(score - top)
 }
 
-// add turns the next scores of row i into e^(score - top), and returns the factor
-// that brings earlier results to the new top.
-func (r *runningSums) add(i int, scores []float32, first bool) float32 {
-	top := kernel.Max(scores)
+// add turns the next scores of row i, not yet scaled, into e^(score - top), and
+// returns the factor that brings earlier results to the new top.
+func (r *runningSums) add(i int, scores []float32, scale float32, first bool) float32 {
+	top := kernel.Max(scores) * scale
 	if !first {
 		top = max(top, r.top[i])
 	}
-	kernel.ScaleShift(scores, scores, 1, -top)
+	kernel.ScaleShift(scores, scores, scale, -top)
 	kernel.Exp(scores, scores)
 	sum := kernel.Sum(scores)
 	if first {

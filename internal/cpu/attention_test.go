@@ -22,11 +22,12 @@ func attentionProgram(t testing.TB, n, pixels, ch, threads int, train, parts boo
 	} else {
 		y = g.Attention(qkv, scale)
 	}
-	out := y
+	outputs := []*graph.Node{y}
 	if train {
-		out = g.Gradients(g.Sum(g.Mul(y, g.Input("dy", n, pixels, ch))), []*graph.Node{qkv})[0]
+		loss := g.Sum(g.Mul(y, g.Input("dy", n, pixels, ch)))
+		outputs = append(outputs, g.Gradients(loss, []*graph.Node{qkv})...)
 	}
-	p, err := cpu.Compile(g, cpu.NewVariables(), []*graph.Node{out}, cpu.Options{Threads: threads})
+	p, err := cpu.Compile(g, cpu.NewVariables(), outputs, cpu.Options{Threads: threads})
 	if err != nil {
 		t.Fatal(err)
 	}

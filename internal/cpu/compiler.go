@@ -17,16 +17,16 @@ type compiler struct {
 	updated map[*graph.Node]bool // variables that the program itself changes
 	kept    map[*graph.Node]bool // outputs: they must be materialised
 
-	values   map[*graph.Node]*buffer
-	saved    map[*graph.Node]*buffer // values of updated variables before the updates
-	buffers  []*buffer
-	inPlace  map[*buffer]*buffer
-	deferred map[*graph.Node]*normSource  // normalisations that their consumers apply
-	takenIn  map[*graph.Node]bool         // nodes that a convolution before them does
-	sums     map[*graph.Node]*channelSums // sums that the producer of a value gathers
-	joined   map[*graph.Node]bool         // joins whose consumers read the parts
-	logSums  map[*graph.Node]*buffer      // what attention leaves to its gradient
-	fixed    int64                        // floats in fixed buffers other than variables
+	values    map[*graph.Node]*buffer
+	saved     map[*graph.Node]*buffer // values of updated variables before the updates
+	buffers   []*buffer
+	inPlace   map[*buffer]*buffer
+	deferred  map[*graph.Node]*normSource   // normalisations that their consumers apply
+	takenIn   map[*graph.Node]bool          // nodes that a convolution before them does
+	sums      map[*graph.Node]*channelSums  // sums that the producer of a value gathers
+	joined    map[*graph.Node]bool          // joins whose consumers read the parts
+	softmaxes map[*graph.Node]*softmaxState // what attention leaves to its gradient
+	fixed     int64                         // floats in fixed buffers other than variables
 }
 
 // newCompiler begins a program for a number of threads.
@@ -36,7 +36,7 @@ func newCompiler(vars *Variables, threads int) *compiler {
 		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
-		logSums: map[*graph.Node]*buffer{},
+		softmaxes: map[*graph.Node]*softmaxState{},
 	}
 }
 

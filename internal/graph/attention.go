@@ -8,7 +8,7 @@ import "fmt"
 //
 //	out[i] = sum over j of a[i][j] v[j],  a[i] = softmax over j of Scale * q[i].k[j]
 //
-// It is one operation so that executors need not hold the P x P weights a.
+// Scale is positive. It is one operation so that executors need not hold the P x P weights a.
 type Attention struct{ Scale float32 }
 
 // Attention mixes the last C channels of qkv [N, P, 3C] over its P pixels, with
@@ -23,6 +23,9 @@ func (o *Attention) Name() string { return "attention" }
 func (o *Attention) shape(in []Shape) (Shape, error) {
 	if len(in[0]) != 3 || in[0][2]%3 != 0 {
 		return nil, fmt.Errorf("queries, keys and values must be thirds of [images, pixels, channels]")
+	}
+	if !(o.Scale > 0) {
+		return nil, fmt.Errorf("a scale of %v", o.Scale)
 	}
 	return Shape{in[0][0], in[0][1], in[0][2] / 3}, nil
 }

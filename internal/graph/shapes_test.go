@@ -88,6 +88,7 @@ func TestWrongShapesPanic(t *testing.T) {
 		"linear, bias":              func() { g.Linear(in(2, 3), in(3, 2), in(3)) },
 		"softmax of a scalar":       func() { g.Softmax(in()) },
 		"attention, thirds":         func() { g.Attention(in(2, 5, 7), 1) },
+		"attention, scale":          func() { g.Attention(in(2, 5, 6), -1) },
 		"attention, rank":           func() { g.Attention(in(2, 5, 2, 6), 1) },
 		"group stats, groups":       func() { g.GroupStats(image, 4, 0) },
 		"group stats, none":         func() { g.GroupStats(image, 0, 0) },

@@ -23,9 +23,8 @@ func attentionCases() []Case {
 	return append(cases,
 		// Weights close to 0 and 1: maxima change from block to block.
 		one(func(b *Builder) *graph.Node { return b.Attention(b.Normal(1, 530, 3*4), 4) }, "attention/steep"),
-		one(func(b *Builder) *graph.Node { return b.Attention(b.Normal(2, 20, 3*5), -0.5) }, "attention/negative"),
-		flat(one(func(b *Builder) *graph.Node { return b.Attention(b.Given(ramp(600, 30), 1, 600, 3), 1) }, "attention/rising")),
-		flat(one(func(b *Builder) *graph.Node { return b.Attention(b.Given(ramp(600, 30), 1, 600, 3), -1) }, "attention/falling")),
+		flat(one(func(b *Builder) *graph.Node { return b.Attention(b.Given(ramp(600, false), 1, 600, 3), 1) }, "attention/rising")),
+		flat(one(func(b *Builder) *graph.Node { return b.Attention(b.Given(ramp(600, true), 1, 600, 3), 1) }, "attention/falling")),
 		Case{Name: "attention/shared", Build: func(b *Builder) []*graph.Node {
 			qkv := b.Scale(b.Normal(2, 18, 3*4), 0.5)
 			y := b.Attention(qkv, 0.5)
@@ -34,13 +33,17 @@ func attentionCases() []Case {
 	)
 }
 
-// ramp is, for pixels of one channel, queries and keys that rise to top, whose
-// products overflow e^x, and values between -1 and 1.
-func ramp(pixels int, top float64) []float32 {
+// ramp is, for pixels of one channel, queries and keys that go from 0 to 30, whose
+// products overflow e^x, and values between -1 and 1. The keys may fall instead.
+func ramp(pixels int, falling bool) []float32 {
 	var x []float32
 	for i := range pixels {
-		v := float32(top * float64(i+1) / float64(pixels))
-		x = append(x, v, v, float32(math.Sin(float64(i))))
+		query := 30 * float32(i+1) / float32(pixels)
+		key := query
+		if falling {
+			key = 30 - query
+		}
+		x = append(x, query, key, float32(math.Sin(float64(i))))
 	}
 	return x
 }
