@@ -132,10 +132,10 @@ func (g *attentionGradient) byQueries(tilesOf []kernel.Tile, from, b int) phase 
 }
 
 // byKeys sums dk and dv of a block of keys over all queries: an item is one of the
-// two for a few tiles of keys.
+// two for as many keys as a block of queries has.
 func (g *attentionGradient) byKeys(tilesOf []kernel.Tile, from, b int) phase {
 	lo, hi := g.keyBlock(b)
-	parts := ceilDiv(hi-lo, 2*g.mr)
+	parts := ceilDiv(hi-lo, g.maxRows())
 	return phase{n: g.images(from) * 2 * parts, body: func(worker, item int) {
 		part, which, local := item%parts, item/parts%2, item/parts/2
 		weights, right := g.dscore.data[local*g.pixels*g.scorePitch():], g.queries
