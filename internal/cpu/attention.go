@@ -8,11 +8,11 @@ import (
 	"github.com/sr3-go/sr3/internal/graph"
 )
 
-// Attention never holds all P x P weights: a worker takes a block of queries, and
-// passes over blocks of keys with the running maximum and sum of the softmax
-// (FlashAttention: Dao et al., 2022, Algorithm 1, with the loops exchanged). Memory
-// grows with P, not with its square. Images take turns, as many at a time as threads
-// need.
+// Attention holds the weights of one block of keys at a time: a worker takes a block
+// of queries, and passes over blocks of keys with the running maximum and sum of the
+// softmax (FlashAttention: Dao et al., 2022, Algorithm 1, with the loops exchanged).
+// Memory grows with P, not with its square. Images take turns, as many at a time as
+// threads need.
 
 const (
 	// attentionKeys is how many keys are in a block: a multiple of every tier's NR.

@@ -10,7 +10,7 @@ import (
 // attentionGradient is the gradient of an attention with its storage. It takes one
 // block of keys after another, for all queries of a group of images: first weights
 // and their gradients, with dq, by blocks of queries; then dk and dv of the block by
-// panels of channels. So sums have a fixed order, and memory grows with P alone.
+// parts of its keys. So sums have a fixed order, and memory grows with P alone.
 type attentionGradient struct {
 	*attention
 	qkv, y, dy, out *buffer
