@@ -17,15 +17,16 @@ type compiler struct {
 	updated map[*graph.Node]bool // variables that the program itself changes
 	kept    map[*graph.Node]bool // outputs: they must be materialised
 
-	values   map[*graph.Node]*buffer
-	saved    map[*graph.Node]*buffer // values of updated variables before the updates
-	buffers  []*buffer
-	inPlace  map[*buffer]*buffer
-	deferred map[*graph.Node]*normSource  // normalisations that their consumers apply
-	takenIn  map[*graph.Node]bool         // nodes that a convolution before them does
-	sums     map[*graph.Node]*channelSums // sums that the producer of a value gathers
-	joined   map[*graph.Node]bool         // joins whose consumers read the parts
-	fixed    int64                        // floats in fixed buffers other than variables
+	values    map[*graph.Node]*buffer
+	saved     map[*graph.Node]*buffer // values of updated variables before the updates
+	buffers   []*buffer
+	inPlace   map[*buffer]*buffer
+	deferred  map[*graph.Node]*normSource   // normalisations that their consumers apply
+	takenIn   map[*graph.Node]bool          // nodes that a convolution before them does
+	sums      map[*graph.Node]*channelSums  // sums that the producer of a value gathers
+	joined    map[*graph.Node]bool          // joins whose consumers read the parts
+	softmaxes map[*graph.Node]*softmaxState // what attention leaves to its gradient
+	fixed     int64                         // floats in fixed buffers other than variables
 }
 
 // newCompiler begins a program for a number of threads.
@@ -35,6 +36,7 @@ func newCompiler(vars *Variables, threads int) *compiler {
 		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
+		softmaxes: map[*graph.Node]*softmaxState{},
 	}
 }
 
@@ -233,6 +235,10 @@ func (c *compiler) lower(n *graph.Node) error {
 		c.softmax(n)
 	case *graph.SoftmaxGrad:
 		c.softmaxGrad(n)
+	case *graph.Attention:
+		c.attention(n, op)
+	case *graph.AttentionGrad:
+		return c.attentionGrad(n, op)
 	case *graph.Conv2D:
 		c.conv2D(n, op)
 	case *graph.Conv2DInputGrad:

@@ -97,27 +97,19 @@ func (p panels) packTransposed(src *buffer, taps int, turned bool) phase {
 		}
 		dst = dst[place*rows*p.nr : (place+1)*rows*p.nr]
 		from := src.data[(tap*p.columns+i*p.nr)*rows:][:width*rows]
-		transposeInto(dst, from, rows, width, p.nr)
+		transposeInto(dst, from, rows, rows, width, p.nr)
 	}}
 }
 
-// transposeInto writes dst[r*pitch+k] = src[k*rows+r] for k < width, zeros up to
-// pitch, in blocks whose source lines stay cached.
-func transposeInto(dst, src []float32, rows, width, pitch int) {
-	const block = 16
+// transposeInto writes dst[r*pitch+k] = src[k*from+r] for r < rows and k < width,
+// zeros up to pitch, in blocks that stay cached.
+func transposeInto(dst, src []float32, from, rows, width, pitch int) {
+	const block = 64
 	for r0 := 0; r0 < rows; r0 += block {
-		r1 := min(r0+block, rows)
-		for k := range width {
-			line := src[k*rows+r0 : k*rows+r1]
-			at := r0*pitch + k
-			for _, v := range line {
-				dst[at] = v
-				at += pitch
-			}
-		}
-		for r := r0; r < r1 && width < pitch; r++ {
-			clear(dst[r*pitch+width : (r+1)*pitch])
-		}
+		kernel.Transpose(dst[r0*pitch:], pitch, src[r0:], from, width, min(block, rows-r0))
+	}
+	for r := 0; r < rows && width < pitch; r++ {
+		clear(dst[r*pitch+width : (r+1)*pitch])
 	}
 }
 

@@ -115,6 +115,8 @@ func (t *translator) node(n *graph.Node) (value, error) {
 		return t.binary(n, op)
 	case *graph.Affine:
 		return t.affine(n, op)
+	case *graph.Attention:
+		return t.attention(n, op)
 	case *graph.Softmax:
 		x := t.full(n.Inputs[0])
 		return t.like(x, "Softmax", []attribute{{"axis", x.axis(len(n.Shape) - 1)}}, t.use(x)), nil

@@ -12,6 +12,8 @@ type table struct {
 	scaleShift               func(dst, x []float32, scale, shift float32)
 	exp, sigmoid, silu       func(dst, x []float32)
 	siluGrad                 func(dst, x, g []float32)
+	sin, cos                 func(dst, x []float32) (largest float32)
+	transpose                func(dst []float32, dstStride int, src []float32, srcStride, blocks int)
 	sum, sumSquares          func(x []float32) float64
 	dot                      func(x, y []float32) float64
 	max                      func(x []float32) float32
@@ -53,6 +55,9 @@ var goTable = &table{
 	sigmoid:             refSigmoid,
 	silu:                refSilu,
 	siluGrad:            refSiluGrad,
+	sin:                 refSin,
+	cos:                 refCos,
+	transpose:           refTranspose,
 	sum:                 refSum,
 	sumSquares:          refSumSquares,
 	dot:                 refDot,
