@@ -98,6 +98,17 @@ func (p *winogradConv) readTile(dst kernel.Grid, tile, lo, n int) {
 	p.input(dst, kernel.Grid{Data: f.buf.data[at:], Row: f.cols * f.pitch, Col: f.pitch}, n)
 }
 
+// prefetchTile asks for the pixels that a tile does not share with the one to its
+// left.
+func (p *winogradConv) prefetchTile(tile int) {
+	image, y, x := p.tiles.locate(tile)
+	f, shared := p.src, p.grid-winogradSide
+	for row := range p.grid {
+		at := f.at(image, y*winogradSide+p.srcY+row, x*winogradSide+p.srcX+shared)
+		kernel.Prefetch(f.buf.data[at : at+winogradSide*f.pitch])
+	}
+}
+
 // writeTile turns the products src of a tile into channels [from, from+n) of output
 // pixels. Where the square sticks out of the image it goes by way of square.
 func (p *winogradConv) writeTile(src kernel.Grid, tile, from, n int, square []float32) {

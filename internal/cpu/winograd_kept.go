@@ -72,6 +72,7 @@ func (p *winogradKept) phase(tilesOf []kernel.Tile) phase {
 		v, m := scratch[:p.points()*p.block*pitch], scratch[p.points()*p.block*pitch:]
 		square := m[p.points()*p.block*nr:]
 		for tile := lo; tile < hi; tile++ {
+			p.prefetchTile(min(tile+1, p.tiles.count()-1))
 			p.readTile(p.apart(v[(tile-lo)*pitch:], p.block*pitch), tile, 0, p.in)
 		}
 		for j := group * p.u.count / groups; j < (group+1)*p.u.count/groups; j++ {
