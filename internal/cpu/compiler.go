@@ -12,7 +12,7 @@ type compiler struct {
 	program *Program
 	vars    *Variables
 	order   []*graph.Node // the needed nodes but for updates
-	updates []*graph.Node // these come after everything that reads the variables
+	updates []*graph.Node // these come after everything that reads their variables
 	users   map[*graph.Node][]*graph.Node
 	updated map[*graph.Node]bool // variables that the program itself changes
 	kept    map[*graph.Node]bool // outputs: they must be materialised
@@ -41,15 +41,15 @@ func newCompiler(vars *Variables, threads int) *compiler {
 // compile makes the program but for its goroutines.
 func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
 	c.analyse(g, outputs)
-	for _, n := range c.order {
+	due := c.schedule(outputs)
+	for i, n := range c.order {
 		if err := c.lower(n); err != nil {
 			return fmt.Errorf("%v: %w", n, err)
 		}
+		c.update(due[i])
 	}
 	c.save(outputs)
-	for _, n := range c.updates {
-		c.adam(n, n.Op.(*graph.Adam))
-	}
+	c.update(due[len(c.order)])
 	for _, n := range outputs {
 		if c.values[n] == nil {
 			return fmt.Errorf("%v belongs to another graph", n)
@@ -58,41 +58,6 @@ func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
 	}
 	c.place()
 	return nil
-}
-
-// analyse finds the needed nodes and who uses them.
-func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
-	needed := map[*graph.Node]bool{}
-	c.users = map[*graph.Node][]*graph.Node{}
-	c.updated = map[*graph.Node]bool{}
-	c.kept = map[*graph.Node]bool{}
-	for _, n := range outputs {
-		needed[n], c.kept[n] = true, true
-	}
-	nodes := g.Nodes()
-	for id := len(nodes) - 1; id >= 0; id-- {
-		n := nodes[id]
-		if !needed[n] {
-			continue
-		}
-		for _, in := range n.Inputs {
-			needed[in] = true
-			c.users[in] = append(c.users[in], n)
-		}
-	}
-	for _, n := range nodes {
-		if !needed[n] {
-			continue
-		}
-		if _, ok := n.Op.(*graph.Adam); !ok {
-			c.order = append(c.order, n)
-			continue
-		}
-		c.updates = append(c.updates, n)
-		for _, v := range updatedBy(n) {
-			c.updated[v] = true
-		}
-	}
 }
 
 // index is the number of the step being built.

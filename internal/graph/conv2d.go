@@ -39,10 +39,9 @@ func (o *Conv2D) shape(in []Shape) (Shape, error) {
 
 func (o *Conv2D) grad(g *Graph, n, dy *Node) []*Node {
 	x, w := n.Inputs[0], n.Inputs[1]
-	grads := []*Node{
-		g.apply(&Conv2DInputGrad{Stride: o.Stride, Pad: o.Pad, Dims: x.Shape}, dy, w),
-		g.apply(&Conv2DWeightGrad{Stride: o.Stride, Pad: o.Pad, Dims: w.Shape}, x, dy),
-	}
+	// The larger gradient comes second, for the first takes much room to compute.
+	dw := g.apply(&Conv2DWeightGrad{Stride: o.Stride, Pad: o.Pad, Dims: w.Shape}, x, dy)
+	grads := []*Node{g.apply(&Conv2DInputGrad{Stride: o.Stride, Pad: o.Pad, Dims: x.Shape}, dy, w), dw}
 	if len(n.Inputs) == 3 {
 		grads = append(grads, g.Reshape(g.Sum(dy, 0, 1, 2), w.Shape[3]))
 	}
