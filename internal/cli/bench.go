@@ -69,11 +69,12 @@ func newBenchUNet(s *streams) *cobra.Command {
 		Long: `unet times a network with random weights on random input: one call, or with --train
 one step (forward, backward and Adam on the sum of absolute differences). One run
 that is not counted comes first. gflop counts multiplications and additions of
-convolutions and linear layers; a training step counts as three calls.
+convolutions and linear layers; a training step counts as three calls, also with
+--recompute, which computes a part of the forward pass twice to save memory.
 
 peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).`,
 		Example: `  sr3 bench unet --config faces16-128 --threads 2 --runs 5 --json
-  sr3 bench unet --config tiny --train
+  sr3 bench unet --config tiny --train --recompute
   SR3_SIMD=avx2 sr3 bench unet --config lean-photo --side 256`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -7,9 +7,8 @@ import (
 	"github.com/sr3-go/sr3/internal/graph"
 )
 
-// What a run computes is from before its updates. An update runs as soon as nothing
-// reads its variables any more, so that its gradient's memory is free again: the
-// gradients of all parameters are as large as the parameters themselves.
+// What a run computes is from before its updates: each of them waits for all that
+// reads its variables (see [compiler.schedule]).
 
 // updatedBy lists the variables that an Adam node changes: the parameter, its
 // moments, and its average if there is one.
