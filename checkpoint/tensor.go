@@ -50,22 +50,27 @@ func (t *Tensor) Float32s() ([]float32, error) {
 		return nil, err
 	}
 	out := make([]float32, t.Len())
+	t.DType.toFloat32(out, t.Data)
+	return out, nil
+}
+
+// toFloat32 converts the first elements of data, of a numeric type.
+func (d DType) toFloat32(out []float32, data []byte) {
 	le := binary.LittleEndian
-	switch t.DType {
+	switch d {
 	case F32:
 		for i := range out {
-			out[i] = math.Float32frombits(le.Uint32(t.Data[4*i:]))
+			out[i] = math.Float32frombits(le.Uint32(data[4*i:]))
 		}
 	case F16:
 		for i := range out {
-			out[i] = HalfToFloat32(le.Uint16(t.Data[2*i:]))
+			out[i] = HalfToFloat32(le.Uint16(data[2*i:]))
 		}
 	default:
 		for i := range out {
-			out[i] = float32(t.DType.float64At(t.Data, i))
+			out[i] = float32(d.float64At(data, i))
 		}
 	}
-	return out, nil
 }
 
 // Float64s returns the elements as float64 in a new slice; errors as Float32s.

@@ -16,10 +16,6 @@ func (b *builder) attention(name string, x *graph.Node) *graph.Node {
 	g := b.g
 	n, h, w, c := x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3]
 	qkv := b.convWith(b.weightInit, !b.isClassic(), name+".qkv", b.norm(name+".norm", x, false), 3*c, 1, 1)
-	qkv = g.Reshape(qkv, n, h*w, 3*c)
-	q := g.Scale(g.Slice(qkv, 2, 0, c), float32(1/math.Sqrt(float64(c))))
-	k, v := g.Slice(qkv, 2, c, 2*c), g.Slice(qkv, 2, 2*c, 3*c)
-	weights := g.Softmax(g.MatMul(q, k, false, true))
-	y := g.Reshape(g.MatMul(weights, v, false, false), n, h, w, c)
-	return b.residual(x, b.lastConv(name+".out", y, c, 1))
+	y := g.Attention(g.Reshape(qkv, n, h*w, 3*c), float32(1/math.Sqrt(float64(c))))
+	return b.residual(x, b.lastConv(name+".out", g.Reshape(y, n, h, w, c), c, 1))
 }

@@ -21,7 +21,7 @@ func ReceptiveField(cfg Config) (pixels int, ok bool, err error) {
 	reaches := map[*graph.Node]reach{}
 	nodes := trace(cfg, m, m).g.Nodes()
 	for _, n := range nodes {
-		if _, is := n.Op.(*graph.Softmax); is {
+		if _, is := n.Op.(*graph.Attention); is {
 			return 0, false, nil
 		}
 		if r, is := nodeReach(n, reaches); is {

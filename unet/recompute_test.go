@@ -14,9 +14,13 @@ func TestRecomputationGivesTheSameBytes(t *testing.T) {
 	concat, level := smallPaper(true), smallLean()
 	concat.SkipScale = SkipScaleConcat
 	level.Attention = []int{8}
+	// Wide enough for fast convolutions, which take in more of what is around them.
+	wide, widePaper := smallClassic(FamilyClassic), smallPaper(false)
+	wide.Channels, wide.Multipliers = 32, []int{1, 1}
+	widePaper.Channels, widePaper.Multipliers, widePaper.SkipScale = 32, []int{1, 1}, SkipScaleResidual
 	for name, cfg := range map[string]Config{
 		"classic": smallClassic(FamilyClassic), "ddpm": smallClassic(FamilyDDPM), "paper": smallPaper(false),
-		"paper film concat": concat, "lean": smallLean(), "lean attention": level,
+		"paper film concat": concat, "lean": smallLean(), "lean attention": level, "wide classic": wide, "wide paper": widePaper,
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg.Dropout, cfg.Blocks = 0.2, 2

@@ -102,7 +102,7 @@ func variablesOf(cfg unet.Config, weights map[string][]float32) (*cpu.Variables,
 	}
 	vars := cpu.NewVariables()
 	for name, values := range weights {
-		vars.Set(name, values)
+		vars.Provide(name, cpu.Source{Len: len(values), Read: func(dst []float32) { copy(dst, values) }})
 	}
 	return vars, nil
 }

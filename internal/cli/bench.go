@@ -16,7 +16,7 @@ import (
 
 // benchFlags are the settings of "sr3 bench unet".
 type benchFlags struct {
-	config               string
+	config, model        string
 	threads, batch, runs int
 	side                 int
 	train, json, profile bool
@@ -66,8 +66,8 @@ func newBenchUNet(s *streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "unet",
 		Short: "Time one call, or one training step, of a network",
-		Long: `unet times a network with random weights on random input: one call, or with --train
-one step (forward, backward and Adam on the sum of absolute differences). One run
+		Long: `unet times a network with random weights, or with --model those of a model, on random
+input: one call, or with --train one step (forward, backward and Adam on the sum of absolute differences). One run
 that is not counted comes first. gflop counts multiplications and additions of
 convolutions and linear layers; a training step counts as three calls, also with
 --recompute, which computes a part of the forward pass twice to save memory.
@@ -75,10 +75,11 @@ convolutions and linear layers; a training step counts as three calls, also with
 peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).`,
 		Example: `  sr3 bench unet --config faces16-128 --threads 2 --runs 5 --json
   sr3 bench unet --config tiny --train --recompute
+  sr3 bench unet --model photo-x4 --side 256
   SR3_SIMD=avx2 sr3 bench unet --config lean-photo --side 256`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := f.check(); err != nil {
+			if err := f.check(cmd); err != nil {
 				return err
 			}
 			r, profile, err := f.measure(cmd)
@@ -90,6 +91,7 @@ peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.config, "config", "faces16-128", "network: "+strings.Join(unet.PresetNames(), ", "))
+	fl.StringVar(&f.model, "model", "", "model whose network and weights to time, in place of --config")
 	addThreads(fl, &f.threads)
 	fl.IntVar(&f.batch, "batch", 1, "images at once")
 	fl.IntVar(&f.runs, "runs", 5, "timed runs")
@@ -101,12 +103,15 @@ peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).
 	return cmd
 }
 
-func (f *benchFlags) check() error {
+func (f *benchFlags) check(cmd *cobra.Command) error {
 	if f.batch < 1 || f.batch > 4096 || f.runs < 1 || f.runs > 1e6 || f.side < 0 {
 		return usagef("--batch %d, --runs %d, --side %d: want positive numbers", f.batch, f.runs, f.side)
 	}
 	if f.recompute && !f.train {
 		return usagef("--recompute: one call keeps no activations; want --train with it")
+	}
+	if f.model != "" && cmd.Flags().Changed("config") {
+		return usagef("--config %s and --model %s: want one of them", f.config, f.model)
 	}
 	if !slices.Contains(unet.PresetNames(), f.config) {
 		return usagef("--config %s: want one of %s", f.config, strings.Join(unet.PresetNames(), ", "))
@@ -116,10 +121,12 @@ func (f *benchFlags) check() error {
 
 // measure compiles and times the network.
 func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, error) {
-	cfg, err := unet.Preset(f.config)
+	net, err := f.network()
 	if err != nil {
 		return nil, nil, err
 	}
+	defer net.close()
+	cfg := net.config
 	side := f.side
 	if side == 0 {
 		side = cfg.ImageSize
@@ -133,7 +140,7 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, 
 		return nil, nil, err
 	}
 	threads := threadsOrAll(f.threads)
-	program, err := benchProgram(cfg, params, f.batch, side, f.gradients(), cpu.Options{Threads: threads, Profile: true})
+	program, err := benchProgram(cfg, params, net.weights, f.batch, side, f.gradients(), cpu.Options{Threads: threads, Profile: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -156,9 +163,12 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, 
 	if f.train {
 		gflop *= 3
 	}
+	if err := net.failed(); err != nil {
+		return nil, nil, err
+	}
 	median := times[len(times)/2]
 	return &benchResult{
-		Config: f.config, Batch: f.batch, Side: side, Threads: threads, Train: f.train, Recompute: f.recompute, SIMD: kernel.Active().String(),
+		Config: net.name, Batch: f.batch, Side: side, Threads: threads, Train: f.train, Recompute: f.recompute, SIMD: kernel.Active().String(),
 		Params: unet.Count(params), MedianS: median, MinS: times[0], GFLOP: gflop, GFLOPPerS: gflop / median,
 		PeakRSSMiB: peakRSS(), ProgramMiB: float64(program.MemoryBytes()) / (1 << 20),
 		ConvGFLOPPerS: convolutionSpeed(program.Profile(), f.runs),
@@ -179,8 +189,8 @@ func (f *benchFlags) gradients() differentiate {
 	return (*graph.Graph).Gradients
 }
 
-// benchProgram compiles a call or, given a way to make gradients, a training step, with random weights and input.
-func benchProgram(cfg unet.Config, params []unet.Param, batch, side int, gradients differentiate, o cpu.Options) (*cpu.Program, error) {
+// benchProgram compiles a call or, given a way to make gradients, a training step, with random input.
+func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, batch, side int, gradients differentiate, o cpu.Options) (*cpu.Program, error) {
 	g := graph.New()
 	in := unet.Inputs{Noisy: g.Input("noisy", batch, side, side, cfg.OutChannels), Level: g.Input("level", batch)}
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
@@ -195,7 +205,7 @@ func benchProgram(cfg unet.Config, params []unet.Param, batch, side int, gradien
 	}
 	vars := cpu.NewVariables()
 	for i, p := range params {
-		vars.Provide(p.Name, cpu.Source{Len: p.Len(), Read: func(dst []float32) { fillParameter(dst, p, uint64(i)) }})
+		vars.Provide(p.Name, cpu.Source{Len: p.Len(), Read: func(dst []float32) { weights(dst, p, uint64(i)) }})
 	}
 	outputs := []*graph.Node{out}
 	if gradients != nil {
@@ -234,21 +244,4 @@ func benchStep(g *graph.Graph, params []unet.Param, loss *graph.Node, gradients 
 		outputs = append(outputs, g.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, wrt[i], d, m, v, hyper, nil))
 	}
 	return outputs
-}
-
-// fillParameter draws a parameter.
-func fillParameter(dst []float32, p unet.Param, stream uint64) {
-	switch p.Init.Kind {
-	case unet.InitZeros:
-		clear(dst)
-	case unet.InitOnes:
-		for i := range dst {
-			dst[i] = 1
-		}
-	case unet.InitNormal:
-		philox.New(0, stream).Normal(dst, 0)
-		for i := range dst {
-			dst[i] *= float32(p.Init.Std)
-		}
-	}
 }

@@ -180,7 +180,7 @@ func runTiny(cfg unet.Config, side, threads int) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := benchProgram(cfg, params, 1, side, nil, cpu.Options{Threads: threads})
+	p, err := benchProgram(cfg, params, randomWeights, 1, side, nil, cpu.Options{Threads: threads})
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func tinyInFloat64(cfg unet.Config, side int) ([]float64, error) {
 	m := plain.New(g)
 	for i, p := range params {
 		values := make([]float32, p.Len())
-		fillParameter(values, p, uint64(i))
+		randomWeights(values, p, uint64(i))
 		m.Set32(p.Name, values)
 	}
 	for i, label := range []string{"noisy", "condition"} {
@@ -231,7 +231,7 @@ func smallSpeed() float64 {
 	if errFlops != nil || errParams != nil {
 		return 0
 	}
-	p, err := benchProgram(cfg, params, 1, side, nil, cpu.Options{})
+	p, err := benchProgram(cfg, params, randomWeights, 1, side, nil, cpu.Options{})
 	if err != nil {
 		return 0
 	}

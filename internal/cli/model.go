@@ -26,10 +26,10 @@ sr3/models in your configuration folder), else by path.`,
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usagef("model has no command %q; it has list, show, import, export, edit and verify", args[0])
+			return usagef("model has no command %q; it has list, show, new, import, export, edit and verify", args[0])
 		},
 	}
-	cmd.AddCommand(newModelList(s), newModelShow(s), newModelImport(s), newModelExport(s), newModelEdit(s), newModelVerify(s))
+	cmd.AddCommand(newModelList(s), newModelShow(s), newModelNew(s), newModelImport(s), newModelExport(s), newModelEdit(s), newModelVerify(s))
 	return cmd
 }
 
@@ -229,29 +229,6 @@ func printVerification(s *streams, r *verify.Result) {
 	}
 }
 
-func newModelExport(s *streams) *cobra.Command {
-	var output, dtype string
-	var overwrite bool
-	cmd := &cobra.Command{
-		Use:     "export MODEL -o FILE.safetensors",
-		Short:   "Write a model to a file of its own",
-		Long:    "export writes a model, one that is built in for example, to a file. The file holds weights, configuration and card.",
-		Example: "  sr3 model export photo-x4 -o photo-x4.safetensors\n  sr3 model export photo-x4 -o full.safetensors --dtype f32",
-		Args:    nArgs(1, "one model"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			m, as, err := openForCopy(args[0], output, dtype, overwrite)
-			if err != nil {
-				return err
-			}
-			return saveModel(s, m, output, as)
-		},
-	}
-	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write")
-	cmd.Flags().StringVar(&dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
-	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "replace a file that exists")
-	return cmd
-}
-
 // openForCopy opens a model that will be written to output, once the flags are known
 // to make sense.
 func openForCopy(name, output, dtype string, overwrite bool) (*model.Model, checkpoint.DType, error) {
@@ -259,7 +236,7 @@ func openForCopy(name, output, dtype string, overwrite bool) (*model.Model, chec
 	if err != nil {
 		return nil, "", err
 	}
-	if err := checkOutput(output, overwrite); err != nil {
+	if err := checkOutput(output, modelExtension, overwrite); err != nil {
 		return nil, "", err
 	}
 	m, err := model.Open(name)
@@ -288,13 +265,18 @@ func weightType(name string) (checkpoint.DType, error) {
 	return "", usagef("--dtype %s: want f16, bf16 or f32", name)
 }
 
-// checkOutput refuses a missing name and a file that is in the way.
-func checkOutput(path string, overwrite bool) error {
+// modelExtension ends the names of model files: others are not found again, or are
+// taken for PyTorch's.
+const modelExtension = ".safetensors"
+
+// checkOutput refuses a missing name, another extension and a file that is in the
+// way.
+func checkOutput(path, extension string, overwrite bool) error {
 	if path == "" {
 		return usagef("-o is needed: the file to write")
 	}
-	if filepath.Ext(path) != ".safetensors" { // other names are not found again, or are taken for PyTorch's
-		return usagef("-o %s: the name of a model ends in .safetensors", path)
+	if filepath.Ext(path) != extension {
+		return usagef("-o %s: the name of such a file ends in %s", path, extension)
 	}
 	if _, err := os.Lstat(path); err == nil && !overwrite {
 		return fmt.Errorf("%s exists already; give --overwrite to replace it, or another name to -o", path)

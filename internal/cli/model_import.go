@@ -54,7 +54,7 @@ func (f *importFlags) run(cmd *cobra.Command, s *streams, path string) error {
 	if err != nil {
 		return err
 	}
-	if err := checkOutput(f.output, f.overwrite); err != nil {
+	if err := checkOutput(f.output, modelExtension, f.overwrite); err != nil {
 		return err
 	}
 	if f.options.ConfigJSON, err = readOptional(f.config); err != nil {

@@ -8,19 +8,12 @@ import (
 )
 
 // What a run computes is from before its updates: each of them waits for all that
-// reads its variables (see [compiler.schedule]).
+// reads its variables (see [compiler.update]).
 
 // updatedBy lists the variables that an Adam node changes: the parameter, its
 // moments, and its average if there is one.
 func updatedBy(n *graph.Node) []*graph.Node {
 	return append([]*graph.Node{n.Inputs[0], n.Inputs[2], n.Inputs[3]}, n.Inputs[5:]...)
-}
-
-// update lowers updates.
-func (c *compiler) update(updates []*graph.Node) {
-	for _, n := range updates {
-		c.adam(n, n.Op.(*graph.Adam))
-	}
 }
 
 // readAtEnd lists what is read when all steps have run: outputs, and what updates

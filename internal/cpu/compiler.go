@@ -14,18 +14,21 @@ type compiler struct {
 	order   []*graph.Node // the needed nodes but for updates
 	updates []*graph.Node // these come after everything that reads their variables
 	users   map[*graph.Node][]*graph.Node
-	updated map[*graph.Node]bool // variables that the program itself changes
-	kept    map[*graph.Node]bool // outputs: they must be materialised
+	updated map[*graph.Node]bool          // variables that the program itself changes
+	kept    map[*graph.Node]bool          // outputs: they must be materialised
+	copies  map[*graph.Node][]*graph.Node // nodes that compute the same, each itself among them
 
-	values   map[*graph.Node]*buffer
-	saved    map[*graph.Node]*buffer // values of updated variables before the updates
-	buffers  []*buffer
-	inPlace  map[*buffer]*buffer
-	deferred map[*graph.Node]*normSource  // normalisations that their consumers apply
-	takenIn  map[*graph.Node]bool         // nodes that a convolution before them does
-	sums     map[*graph.Node]*channelSums // sums that the producer of a value gathers
-	joined   map[*graph.Node]bool         // joins whose consumers read the parts
-	fixed    int64                        // floats in fixed buffers other than variables
+	values    map[*graph.Node]*buffer
+	saved     map[*graph.Node]*buffer // values of updated variables before the updates
+	buffers   []*buffer
+	inPlace   map[*buffer]*buffer
+	deferred  map[*graph.Node]*normSource   // normalisations that their consumers apply
+	takenIn   map[*graph.Node]bool          // nodes that a convolution before them does
+	sums      map[*graph.Node]*channelSums  // sums that the producer of a value gathers
+	joined    map[*graph.Node]bool          // joins whose consumers read the parts
+	softmaxes map[*graph.Node]*softmaxState // what attention leaves to its gradient
+	taken     map[*graph.Node]int           // how many nodes a convolution does, by the first of its copies
+	fixed     int64                         // floats in fixed buffers other than variables
 }
 
 // newCompiler begins a program for a number of threads.
@@ -35,21 +38,19 @@ func newCompiler(vars *Variables, threads int) *compiler {
 		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
+		softmaxes: map[*graph.Node]*softmaxState{}, taken: map[*graph.Node]int{},
 	}
 }
 
 // compile makes the program but for its goroutines.
 func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
 	c.analyse(g, outputs)
-	due := c.schedule(outputs)
-	for i, n := range c.order {
+	for _, n := range c.order {
 		if err := c.lower(n); err != nil {
 			return fmt.Errorf("%v: %w", n, err)
 		}
-		c.update(due[i])
 	}
-	c.save(outputs)
-	c.update(due[len(c.order)])
+	c.update(outputs)
 	for _, n := range outputs {
 		if c.values[n] == nil {
 			return fmt.Errorf("%v belongs to another graph", n)
@@ -193,6 +194,10 @@ func (c *compiler) lower(n *graph.Node) error {
 		c.softmax(n)
 	case *graph.SoftmaxGrad:
 		c.softmaxGrad(n)
+	case *graph.Attention:
+		c.attention(n, op)
+	case *graph.AttentionGrad:
+		return c.attentionGrad(n, op)
 	case *graph.Conv2D:
 		c.conv2D(n, op)
 	case *graph.Conv2DInputGrad:

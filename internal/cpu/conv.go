@@ -175,10 +175,11 @@ func (p *product) phase(tilesOf []kernel.Tile) phase {
 		r, group := item/l.groups, item%l.groups
 		t := &tilesOf[worker]
 		lo, hi := r*l.run, min((r+1)*l.run, l.tiles)
-		for j := group * p.b.count / l.groups; j < (group+1)*p.b.count/l.groups; j++ {
-			p.panelTiles(t, j, lo, hi, l.perRow)
+		first := group * p.b.count / l.groups
+		for j := first; j < (group+1)*p.b.count/l.groups; j++ {
+			p.panelTiles(t, j, lo, hi, l.perRow, j == first)
 		}
-		p.end.gather(r, p.out.data, 1, p.oh*p.ow)
+		p.end.gather(r, 1, p.oh*p.ow)
 	}}
 }
 
@@ -203,15 +204,34 @@ func (p *product) sumParts(images int) [][]sumPart {
 	return items
 }
 
-// panelTiles computes tiles [lo, hi) of the columns of panel j.
-func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int) {
+// locate is the image and row of a tile, and its columns [x0, x1).
+func (p *product) locate(tile, perRow int) (n, y, x0, x1 int) {
+	row, k := tile/perRow, tile%perRow
+	return row / p.oh, row % p.oh, k * p.ow / perRow, (k + 1) * p.ow / perRow
+}
+
+// prefetchTile asks for the pixels of a tile, where each is read once: there is
+// little work to wait for them behind.
+func (p *product) prefetchTile(tile, perRow int) {
+	n, y, x0, x1 := p.locate(tile, perRow)
+	for _, in := range p.inputs {
+		if len(in.aoff) == 1 && p.step == 1 {
+			kernel.Prefetch(in.src.buf.data[in.src.at(n, y, x0):in.src.at(n, y, x1)])
+		}
+	}
+}
+
+// panelTiles computes tiles [lo, hi) of the columns of panel j; first says that their
+// pixels are not in cache yet.
+func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int, first bool) {
 	data, width := p.b.panel(j)
 	cols := p.b.columns
 	*t = kernel.Tile{LDC: p.outStep * cols, LDRes: p.outStep * cols, AKS: 1, B: &data[0], BKS: p.b.nr, N: width}
 	for tile := lo; tile < hi; tile++ {
-		row, k := tile/perRow, tile%perRow
-		n, y := row/p.oh, row%p.oh
-		x0, x1 := k*p.ow/perRow, (k+1)*p.ow/perRow
+		if first && tile+1 < hi {
+			p.prefetchTile(tile+1, perRow)
+		}
+		n, y, x0, x1 := p.locate(tile, perRow)
 		at := ((n*p.outH+y*p.outStep+p.outY)*p.outW+x0*p.outStep+p.outX)*cols + j*p.b.nr
 		t.M = x1 - x0
 		t.C = &p.out.data[at]
@@ -241,6 +261,10 @@ func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int) {
 // conv2D lowers a convolution. This is where the kernel is chosen.
 func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 	x, w := n.Inputs[0], n.Inputs[1]
+	if small := c.upsampled(n, op); small != nil {
+		c.upConv2D(n, small)
+		return
+	}
 	if winogradPays(w.Shape, op.Stride, n.Shape[0], n.Shape[1], n.Shape[2]) {
 		c.winogradConv2D(n, op)
 		return
@@ -273,9 +297,10 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 		p.oh, p.ow, p.outH, p.outW = 1, f.w, 1, f.w
 	}
 	phases = append(phases, c.weights(w, "rows", false, &p.b, panels.packRows))
-	c.wantSums(end, p.sumParts(n.Shape[0]))
+	after := c.wantSums(end, p.sumParts(n.Shape[0]))
 	p.out = end.out(c, reads...)
-	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), append(phases, p.phase(c.program.tiles))...)
+	phases = append(append(phases, p.phase(c.program.tiles)), after...)
+	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), phases...)
 }
 
 // isPointwise says whether a convolution is a matrix product on pixels.

@@ -24,8 +24,7 @@ type weightProduct struct {
 // conv2DWeightGrad lowers the gradient by the weights.
 func (c *compiler) conv2DWeightGrad(n *graph.Node, op *graph.Conv2DWeightGrad) {
 	x, dy := n.Inputs[0], n.Inputs[1]
-	if winogradPays(n.Shape, op.Stride, dy.Shape[0], dy.Shape[1], dy.Shape[2]) &&
-		36*tilesFor(dy.Shape[0], dy.Shape[1], dy.Shape[2]).count()*(n.Shape[2]+n.Shape[3]) <= winogradMaxTransformed {
+	if winogradWeightGradPays(n.Shape, op.Stride, dy.Shape) {
 		c.winogradWeightGrad(n, op)
 		return
 	}

@@ -229,9 +229,9 @@ func unaryFunc(kind graph.UnaryKind) func(dst, x []float32) {
 	case graph.ExpKind:
 		return kernel.Exp
 	case graph.SinKind:
-		return each(math.Sin)
+		return kernel.Sin
 	case graph.CosKind:
-		return each(math.Cos)
+		return kernel.Cos
 	case graph.SquareKind:
 		return func(dst, x []float32) { kernel.Mul(dst, x, x) }
 	case graph.SqrtKind:

@@ -1,6 +1,9 @@
 package cpu
 
 import (
+	"math"
+	"slices"
+
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
 )
@@ -14,9 +17,10 @@ type epilogue struct {
 	rows     *buffer     // bias + shift, nil for neither: for one image or each
 	images   int         // images that rows tells apart
 	ch       int
-	residual *buffer // laid out as the result, nil for none
-	scale    float32 // 0 for none
-	sums     *channelSums
+	residual *buffer      // laid out as the result, nil for none
+	scale    float32      // 0 for none
+	sums     *channelSums // that the work items gather
+	result   *buffer
 }
 
 // epilogue takes in what follows a convolution as far as nobody else needs the
@@ -27,8 +31,12 @@ func (c *compiler) epilogue(n *graph.Node) (*epilogue, []phase) {
 		e.rows = c.in(n.Inputs[2])
 	}
 	var shift *buffer
-	for !c.kept[e.node] && len(c.users[e.node]) == 1 {
-		next := c.users[e.node][0]
+	first := c.copies[n][0]
+	limit := math.MaxInt
+	if first != n {
+		limit = c.taken[first] // all copies round alike
+	}
+	for next := c.onlyReader(e.node); next != nil && c.taken[n] < limit; next = c.onlyReader(e.node) {
 		switch op := next.Op.(type) {
 		case *graph.Binary:
 			other := next.Inputs[0]
@@ -58,6 +66,7 @@ func (c *compiler) epilogue(n *graph.Node) (*epilogue, []phase) {
 		}
 		e.node = next
 		c.takenIn[next] = true
+		c.taken[n]++
 	}
 	return e, c.shiftRows(e, shift)
 }
@@ -100,9 +109,10 @@ func (e *epilogue) factor() float32 {
 	return e.scale
 }
 
-// store writes channels that have their row added already to element at of dst.
-func (e *epilogue) store(dst []float32, at int, x []float32) {
-	to := dst[at : at+len(x)]
+// store writes channels that have their row added already to element at of the
+// result.
+func (e *epilogue) store(at int, x []float32) {
+	to := e.result.data[at : at+len(x)]
 	if e.residual != nil {
 		kernel.Add(to, x, e.residual.data[at:at+len(x)])
 		x = to
@@ -117,15 +127,12 @@ func (e *epilogue) store(dst []float32, at int, x []float32) {
 // out makes the buffer of the result. It may be the residual's, which each pixel
 // reads before it is written, unless the convolution still reads from that.
 func (e *epilogue) out(c *compiler, reads ...*buffer) *buffer {
-	for _, b := range reads {
-		if b == e.residual {
-			return c.out(e.node)
-		}
+	if e.residual == nil || slices.Contains(reads, e.residual) {
+		e.result = c.out(e.node)
+	} else {
+		e.result = c.outInPlace(e.node, e.residual)
 	}
-	if e.residual == nil {
-		return c.out(e.node)
-	}
-	return c.outInPlace(e.node, e.residual)
+	return e.result
 }
 
 // channelSums are the sums of every channel of a value and of its square, in parts
@@ -144,12 +151,19 @@ type sumPart struct{ n, y0, y1, x0, x1 int }
 
 // wantSums plans the sums of a value if a normalisation is going to ask for them:
 // of the value, or of what it is joined to. items are the parts that each work item
-// of the convolution completes, in the order of pixels; nil if it completes none.
-func (c *compiler) wantSums(e *epilogue, items [][]sumPart) {
-	if items == nil || !c.normalised(e.node) {
-		return
+// of the convolution completes, in the order of pixels. If it completes none, since
+// the channels of a pixel are shared among items, the phase that is returned sums
+// them afterwards.
+func (c *compiler) wantSums(e *epilogue, items [][]sumPart) []phase {
+	if !c.normalised(e.node) {
+		return nil
 	}
-	s := &channelSums{ch: e.ch, ofImage: make([]int, e.node.Shape[0]+1), ofItem: make([]int, len(items)+1)}
+	shape := e.node.Shape
+	after := items == nil
+	if after {
+		items = pixelParts(shape)
+	}
+	s := &channelSums{ch: e.ch, ofImage: make([]int, shape[0]+1), ofItem: make([]int, len(items)+1)}
 	for i, parts := range items {
 		s.parts = append(s.parts, parts...)
 		s.ofItem[i+1] = len(s.parts)
@@ -158,7 +172,24 @@ func (c *compiler) wantSums(e *epilogue, items [][]sumPart) {
 		s.ofImage[part.n+1] = i + 1
 	}
 	s.buf = c.temp(len(s.parts) * 2 * s.ch)
-	c.sums[e.node], e.sums = s, s
+	c.sums[e.node] = s
+	if !after {
+		e.sums = s
+		return nil
+	}
+	return []phase{{n: len(items), body: func(_, item int) { s.gather(item, e.result.data, 1, shape[1]*shape[2]) }}}
+}
+
+// pixelParts are blocks of neighbouring pixels, one an item.
+func pixelParts(shape graph.Shape) [][]sumPart {
+	var items [][]sumPart
+	pixels := shape[1] * shape[2]
+	for n := range shape[0] {
+		for at := 0; at < pixels; at += blockRows {
+			items = append(items, []sumPart{{n, 0, 1, at, min(at+blockRows, pixels)}})
+		}
+	}
+	return items
 }
 
 // normalised says whether group statistics are taken of a value, alone or joined
@@ -178,11 +209,13 @@ func (c *compiler) normalised(n *graph.Node) bool {
 }
 
 // gather sums what a work item has completed of images of w columns and h rows.
-func (e *epilogue) gather(item int, x []float32, h, w int) {
-	s := e.sums
-	if s == nil {
-		return
+func (e *epilogue) gather(item, h, w int) {
+	if e.sums != nil {
+		e.sums.gather(item, e.result.data, h, w)
 	}
+}
+
+func (s *channelSums) gather(item int, x []float32, h, w int) {
 	for i := s.ofItem[item]; i < s.ofItem[item+1]; i++ {
 		part := s.parts[i]
 		sums := s.buf.data[2*i*s.ch : (2*i+1)*s.ch]

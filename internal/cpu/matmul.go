@@ -59,7 +59,7 @@ func (c *compiler) packBatch(bn *graph.Node, p *panels, batch int, transposed bo
 		dst := p.buf.data[item*p.depth*p.nr : (item+1)*p.depth*p.nr]
 		if transposed {
 			width := min(p.nr, p.columns-j*p.nr)
-			transposeInto(dst, src[j*p.nr*p.depth:][:width*p.depth], p.depth, width, p.nr)
+			transposeInto(dst, src[j*p.nr*p.depth:][:width*p.depth], p.depth, p.depth, width, p.nr)
 			return
 		}
 		p.copyRows(dst, src, j, 0, p.depth)

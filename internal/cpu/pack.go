@@ -30,6 +30,17 @@ func (p panels) rows(dst []float32, i, lo, hi int) {
 	}
 }
 
+// prefetch asks for part number part, of parts, of rows [lo, hi) of a panel.
+func (p panels) prefetch(i, lo, hi, part, parts int) {
+	at, size := (i*p.depth+lo)*p.nr, (hi-lo)*p.nr
+	from, to := at+part*size/parts, at+(part+1)*size/parts
+	if p.buf.half != nil {
+		kernel.Prefetch(p.buf.half[from:to])
+	} else {
+		kernel.Prefetch(p.buf.data[from:to])
+	}
+}
+
 // panel is one panel's storage; width is how many of its columns are real.
 func (p panels) panel(i int) (data []float32, width int) {
 	return p.buf.data[i*p.depth*p.nr : (i+1)*p.depth*p.nr], min(p.nr, p.columns-i*p.nr)
@@ -86,47 +97,42 @@ func (p panels) packTransposed(src *buffer, taps int, turned bool) phase {
 		}
 		dst = dst[place*rows*p.nr : (place+1)*rows*p.nr]
 		from := src.data[(tap*p.columns+i*p.nr)*rows:][:width*rows]
-		transposeInto(dst, from, rows, width, p.nr)
+		transposeInto(dst, from, rows, rows, width, p.nr)
 	}}
 }
 
-// transposeInto writes dst[r*pitch+k] = src[k*rows+r] for k < width, zeros up to
-// pitch, in blocks whose source lines stay cached.
-func transposeInto(dst, src []float32, rows, width, pitch int) {
-	const block = 16
+// transposeInto writes dst[r*pitch+k] = src[k*from+r] for r < rows and k < width,
+// zeros up to pitch, in blocks that stay cached.
+func transposeInto(dst, src []float32, from, rows, width, pitch int) {
+	const block = 64
 	for r0 := 0; r0 < rows; r0 += block {
-		r1 := min(r0+block, rows)
-		for k := range width {
-			line := src[k*rows+r0 : k*rows+r1]
-			at := r0*pitch + k
-			for _, v := range line {
-				dst[at] = v
-				at += pitch
-			}
-		}
-		for r := r0; r < r1 && width < pitch; r++ {
-			clear(dst[r*pitch+width : (r+1)*pitch])
-		}
+		kernel.Transpose(dst[r0*pitch:], pitch, src[r0:], from, width, min(block, rows-r0))
+	}
+	for r := 0; r < rows && width < pitch; r++ {
+		clear(dst[r*pitch+width : (r+1)*pitch])
 	}
 }
 
 // weights gives panels the storage that suits their source, and the phase that
 // fills them from it by pack: once, and again only when the variable changes, if
 // the program itself does not change it; on every run otherwise. key names the
-// form, which programs share; half says that the kernel can use float16 numbers.
-func (c *compiler) weights(src *graph.Node, key string, half bool, p *panels, pack func(p panels, src *buffer) phase) phase {
+// form, which programs share; mayHalf says that the kernel
+// expands float16 numbers as it goes.
+func (c *compiler) weights(src *graph.Node, key string, mayHalf bool, p *panels, pack func(p panels, src *buffer) phase) phase {
 	v := sourceVariable(src)
 	if v == nil || c.updated[v] {
 		p.buf = c.temp(p.size())
 		return pack(*p, c.in(src))
 	}
 	vars, from := c.vars, &buffer{size: v.Shape.Size(), fixed: true}
-	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, key, p.size(), half)
-	p.buf = &buffer{size: p.size(), fixed: true, data: f.data, half: f.half}
+	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, key, p.size(), mayHalf)
+	to := &buffer{size: p.size(), fixed: true}
+	p.buf = to
 	ph := pack(*p, from)
 	ph.skip = func() bool {
 		var stale bool
 		from.data, stale = vars.beginPacking(x, f)
+		to.data, to.half = f.data, f.half
 		return !stale
 	}
 	ph.done = vars.endPacking

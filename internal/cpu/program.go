@@ -120,10 +120,11 @@ func (p *Program) Run() {
 // StepTime is the time of one step of a program.
 type StepTime struct {
 	// Op is the kind of operation, Detail the kernel that was chosen for it and the
-	// sizes; Detail is empty but for convolutions and matrix products.
+	// sizes; Detail is empty but for convolutions, matrix products and attention.
 	Op, Detail string
 	// FLOPs is how many multiplications and additions the plain algorithm of a
-	// convolution or a matrix product takes in one run, whatever its kernel saves.
+	// convolution, a matrix product or attention takes in one run, whatever its
+	// kernel saves or computes again.
 	FLOPs int64
 	// Time is that of all runs so far.
 	Time time.Duration

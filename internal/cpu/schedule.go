@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/sr3-go/sr3/internal/graph"
@@ -44,10 +45,10 @@ func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
 			c.updated[v] = true
 		}
 	}
-	// Variables, inputs and constants take no step. They come first, so that an
-	// update does not wait for its moments to appear.
+	// Variables, inputs and constants are there before any step.
 	sources := slices.DeleteFunc(slices.Clone(nodes), func(n *graph.Node) bool { return !needed[n] || len(n.Inputs) > 0 })
 	c.order = append(sources, c.sumsEarly()...)
+	c.findCopies()
 }
 
 // sumsEarly is the order with sums, and sums of an elementwise function, right
@@ -82,27 +83,47 @@ func (c *compiler) sumsEarly() []*graph.Node {
 	return order
 }
 
-// schedule says when updates run: due[i] come after node i of the order, those of
-// due[len(order)] after all steps and after [compiler.save]. All of them come last
-// if their order among themselves matters.
-func (c *compiler) schedule(outputs []*graph.Node) (due [][]*graph.Node) {
-	due = make([][]*graph.Node, len(c.order)+1)
-	if c.entangled(outputs) {
-		due[len(c.order)] = c.updates
-		return due
-	}
-	at := make(map[*graph.Node]int, len(c.order))
-	for i, n := range c.order {
-		at[n] = i
+// update lowers the updates, each behind the last step that reads its variables or
+// makes its gradient; behind all steps, and [compiler.save], if their order among
+// themselves matters.
+func (c *compiler) update(outputs []*graph.Node) {
+	steps := c.program.steps
+	due := make([][]*graph.Node, len(steps)+1)
+	if c.entangled(outputs) || len(steps) == 0 {
+		c.save(outputs)
+		c.adams(c.updates)
+		return
 	}
 	for _, n := range c.updates {
-		last := max(at[n.Inputs[1]], at[n.Inputs[4]])
+		last := max(c.values[n.Inputs[1]].first, c.values[n.Inputs[4]].first)
 		for _, v := range updatedBy(n) {
-			last = max(last, c.lastRead(v, at))
+			last = max(last, c.values[v].last)
 		}
 		due[last] = append(due[last], n)
 	}
-	return due
+	c.makeRoom(due)
+	c.program.steps = make([]*step, 0, len(steps)+len(c.updates))
+	for i, s := range steps {
+		c.program.steps = append(c.program.steps, s)
+		c.adams(due[i])
+	}
+}
+
+// makeRoom moves all lifetimes to where the steps will be.
+func (c *compiler) makeRoom(due [][]*graph.Node) {
+	at := make([]int, len(due))
+	for i := range due[1:] {
+		at[i+1] = at[i] + 1 + len(due[i])
+	}
+	for _, b := range c.buffers {
+		b.first, b.last = at[b.first], at[b.last]
+	}
+}
+
+func (c *compiler) adams(updates []*graph.Node) {
+	for _, n := range updates {
+		c.adam(n, n.Op.(*graph.Adam))
+	}
 }
 
 // entangled reports whether an update changes what another one or an output
@@ -117,16 +138,56 @@ func (c *compiler) entangled(outputs []*graph.Node) bool {
 	})
 }
 
-// lastRead is the place in the order of the last node that reads n; what reads a
-// reshaped value, or a normalisation that its consumers apply, reads n itself.
-func (c *compiler) lastRead(n *graph.Node, at map[*graph.Node]int) int {
-	last := at[n]
-	for _, user := range c.users[n] {
-		last = max(last, at[user]) // 0 for updates
-		switch user.Op.(type) {
-		case *graph.Reshape, *graph.GroupNorm:
-			last = max(last, c.lastRead(user, at))
+// findCopies finds nodes that compute the same value: activation recomputation makes
+// them of one operation ([graph.Graph.RecomputedGradients]). Where fusion rounds
+// otherwise than separate steps, all copies must be fused or none, or gradients
+// would depend on whether they are computed with copies.
+func (c *compiler) findCopies() {
+	type value struct {
+		op     graph.Op
+		inputs string
+	}
+	first := map[value]*graph.Node{}
+	c.copies = map[*graph.Node][]*graph.Node{}
+	all := map[*graph.Node][]*graph.Node{} // by the first copy
+	of := map[*graph.Node]*graph.Node{}
+	for _, n := range c.order {
+		v := value{op: n.Op}
+		for _, in := range n.Inputs {
+			v.inputs += fmt.Sprint(of[in].ID, ",")
+		}
+		if first[v] == nil {
+			first[v] = n
+		}
+		of[n] = first[v]
+		all[of[n]] = append(all[of[n]], n)
+	}
+	for n, f := range of {
+		c.copies[n] = all[f]
+	}
+}
+
+// readers lists what reads a node or a copy of it.
+func (c *compiler) readers(n *graph.Node) []*graph.Node {
+	var out []*graph.Node
+	for _, m := range c.copies[n] {
+		out = append(out, c.users[m]...)
+	}
+	return out
+}
+
+// onlyReader is the one node that reads n, nil if there are others, if n or a copy
+// of it is an output, or if something else than a copy of that node reads a copy of n.
+func (c *compiler) onlyReader(n *graph.Node) *graph.Node {
+	if len(c.users[n]) != 1 {
+		return nil
+	}
+	reader := c.users[n][0]
+	isCopy := func(m *graph.Node) bool { return c.copies[m] != nil && c.copies[m][0] == c.copies[reader][0] }
+	for _, m := range c.copies[n] {
+		if c.kept[m] || len(c.users[m]) > 1 || len(c.users[m]) == 1 && !isCopy(c.users[m][0]) {
+			return nil
 		}
 	}
-	return last
+	return reader
 }

@@ -64,6 +64,27 @@ func TestUpdatesWaitForIndirectReaders(t *testing.T) {
 	graphtest.RunCase(t, c, 1e-4, executePoisoned)
 }
 
+// TestCopiesRoundAlike has a shift that comes after its convolution, but is at hand
+// when that is computed again: bias and shift must not be added up first then.
+func TestCopiesRoundAlike(t *testing.T) {
+	r := graphtest.Case{Name: "copies", NoGradient: true, Build: func(b *graphtest.Builder) []*graph.Node {
+		x, w := b.Keep(b.Conv(b.Normal(2, 6, 6, 8), 8, 3, 1)), b.Weight(3, 3, 8, 8)
+		h := b.Conv2D(x, w, b.Bias(0, 8), 1, 1)
+		h = b.Add(h, b.Keep(b.Exp(b.Normal(2, 1, 1, 8))))
+		loss := b.Mean(b.Keep(b.SiLU(h)))
+		wrt := []*graph.Node{x, w}
+		outputs := append([]*graph.Node{loss}, b.Gradients(loss, wrt)...)
+		return append(append(outputs, loss), b.RecomputedGradients(loss, wrt)...)
+	}}.Reference()
+	once := executePoisoned(t, r.Graph, r.Set, r.Outputs[:3], 1)
+	again := executePoisoned(t, r.Graph, r.Set, r.Outputs[3:], 1)
+	for i := range once {
+		if !slices.Equal(once[i], again[i]) {
+			t.Errorf("output %d differs", i)
+		}
+	}
+}
+
 // TestGradientsDieEarly: an update waits for nothing but the readers of its
 // variables, so it is not the end of the program that most of them wait for, and
 // the squares of a gradient are summed as soon as it is computed.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
 )
 
 // Variables is the storage behind [graph.Variable] nodes, by label: parameters,
@@ -29,12 +31,15 @@ type variable struct {
 }
 
 // form is the values of a variable laid out for a kernel, shared by all programs
-// that use this kernel. It has data or half.
+// that use this kernel. It has data or, where the kernel expands float16 numbers as
+// it goes and all values are such, half.
 type form struct {
-	data   []float32
-	half   []uint16
-	filled bool
-	packed uint64 // the version that it was made from, if filled
+	size    int
+	mayHalf bool
+	data    []float32
+	half    []uint16
+	filled  bool
+	packed  uint64 // the version that it was made from, if filled
 }
 
 // Source is where the values of a variable come from whenever they are needed, so
@@ -43,9 +48,6 @@ type form struct {
 type Source struct {
 	// Len is how many values there are.
 	Len int
-	// Half promises that every value is a float16 number. Packed weights are then kept
-	// as float16 where the kernel expands them as it goes.
-	Half bool
 	// Read writes the values, always the same, to dst. It may be called by several
 	// goroutines, and after any length of time.
 	Read func(dst []float32)
@@ -107,22 +109,15 @@ func (v *Variables) ensure(label string, n int) *variable {
 	return x
 }
 
-// form returns the storage of a form of size floats of a variable of n elements,
-// as halves if asked for and the source allows it.
-func (v *Variables) form(label string, n int, key string, size int, half bool) (*variable, *form) {
+// form returns a form of size floats of a variable of n elements.
+func (v *Variables) form(label string, n int, key string, size int, mayHalf bool) (*variable, *form) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	x := v.ensure(label, n)
-	half = half && x.source != nil && x.source.Half
-	key = fmt.Sprintf("%s %d %v", key, size, half)
+	key = fmt.Sprintf("%s %d %v", key, size, mayHalf)
 	f := x.forms[key]
 	if f == nil {
-		f = &form{}
-		if half {
-			f.half = make([]uint16, size+slack)[:size]
-		} else {
-			f.data = alloc(size)
-		}
+		f = &form{size: size, mayHalf: mayHalf}
 		if x.forms == nil {
 			x.forms = map[string]*form{}
 		}
@@ -131,8 +126,9 @@ func (v *Variables) form(label string, n int, key string, size int, half bool) (
 	return x, f
 }
 
-// beginPacking reports whether a form is stale; if so it gives the values to pack
-// and keeps all other packing of these variables waiting until endPacking.
+// beginPacking reports whether a form is stale; if so it gives it storage and the
+// values to pack, and keeps all other packing of these variables waiting until
+// endPacking.
 func (v *Variables) beginPacking(x *variable, f *form) (values []float32, stale bool) {
 	v.packing.Lock()
 	v.mu.Lock()
@@ -142,14 +138,43 @@ func (v *Variables) beginPacking(x *variable, f *form) (values []float32, stale 
 		return nil, false
 	}
 	f.filled, f.packed = true, x.version
+	values = v.valuesOf(x)
+	switch half := f.mayHalf && halfPrecision(values); {
+	case half && f.half == nil:
+		f.data, f.half = nil, make([]uint16, f.size)
+	case !half && f.data == nil:
+		f.data, f.half = alloc(f.size), nil
+	}
+	return values, true
+}
+
+// valuesOf are the values of a variable, read from its source for this once if they
+// are not resident.
+func (v *Variables) valuesOf(x *variable) []float32 {
 	if x.data != nil || x.source == nil {
-		return x.resident(), true
+		return x.resident()
 	}
 	if len(v.stage) < x.size {
 		v.stage = alloc(x.size)
 	}
 	x.source.Read(v.stage[:x.size])
-	return v.stage[:x.size], true
+	return v.stage[:x.size]
+}
+
+// halfPrecision says whether all values are float16 numbers.
+func halfPrecision(values []float32) bool {
+	var half [512]uint16
+	var back [512]float32
+	for len(values) > 0 {
+		n := min(len(values), len(half))
+		kernel.Float16Encode(half[:n], values[:n])
+		kernel.Float16Decode(back[:n], half[:n])
+		if !slices.Equal(back[:n], values[:n]) {
+			return false
+		}
+		values = values[n:]
+	}
+	return true
 }
 
 func (v *Variables) endPacking() { v.packing.Unlock() }

@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"github.com/sr3-go/sr3/internal/cpu/kernel"
-	"github.com/sr3-go/sr3/internal/graph"
-)
+import "github.com/sr3-go/sr3/internal/cpu/kernel"
 
 // Where few tiles meet many channels, the transformed filters, four times the
 // size of the filters, are what a convolution has to fetch from memory: 38 MB for
@@ -24,89 +21,145 @@ func streamPays(in, out int, tiles winogradTiles) bool {
 	return in*out >= streamMinWeights && tiles.count() <= streamMaxTiles
 }
 
-// streamProduct is a convolution from a frame to an image with streamed filters.
+// streamProduct is one convolution with streamed filters, or several, of the same
+// tiles, whose filters are made from the same ones.
 type streamProduct struct {
-	src     *frame
-	in, out int
-	end     *epilogue
-	dst     *buffer
-	oh, ow  int
-	tiles   winogradTiles
-	v       *buffer // transformed pixels, for each streamDepth of channels [36, tiles, streamDepth]
-	scratch *buffer // for each worker: filters, the same transformed, products, one square of output
+	convs   []winogradConv
 	filters panels  // [9, in] rows
+	v       *buffer // for each convolution transformed pixels, for each streamDepth of channels [points, tiles, streamDepth]
+	scratch *buffer // for each worker, see streamScratch
+}
+
+// streamScratch is a worker's memory.
+type streamScratch struct {
+	taps   []float32 // filters of streamDepth channels: [9, streamDepth, NR]
+	sums   []float32 // sums of them, see upFilters; none for one convolution
+	u      []float32 // the same, transformed
+	m      []float32 // products, for each convolution [points, tiles, NR]
+	square []float32 // one square of output
+}
+
+func (p *streamProduct) scratchSizes() [5]int {
+	nr, first := kernel.NR(), &p.convs[0]
+	sums := 0
+	if len(p.convs) > 1 {
+		sums = upSums * streamDepth * nr
+	}
+	return [5]int{9 * streamDepth * nr, sums, first.points() * p.uPitch(), len(p.convs) * p.mSize(), winogradSide * winogradSide * nr}
 }
 
 // uPitch is the distance of matrices of transformed filters; the odd line keeps
 // them out of the same set of the first-level cache.
 func (p *streamProduct) uPitch() int { return streamDepth*kernel.NR() + 16 }
 
-func (p *streamProduct) scratchSize() int {
-	nr := kernel.NR()
-	return 9*streamDepth*nr + 36*p.uPitch() + 36*p.tiles.count()*nr + winogradSide*winogradSide*nr
+// mSize is the size of the products of one convolution.
+func (p *streamProduct) mSize() int {
+	return p.convs[0].points() * p.convs[0].tiles.count() * kernel.NR()
 }
 
-// transformFilters sets u to the transformed filters of in channels [lo, hi) and
-// the columns of panel j. The filters are copied first: that walks through memory
-// several times faster than the transform does, which is busy with its stores.
-func (p *streamProduct) transformFilters(u, stage []float32, j, lo, hi int) {
-	nr, k, pitch := p.filters.nr, hi-lo, p.uPitch()
-	for tap := range 9 {
-		p.filters.rows(stage[tap*k*nr:], j, tap*p.in+lo, tap*p.in+hi)
-	}
-	for i := range k {
-		kernel.WinogradWeights(kernel.Grid{Data: u[i*nr:], Row: 6 * pitch, Col: pitch},
-			kernel.Grid{Data: stage[i*nr:], Row: 3 * k * nr, Col: k * nr}, nr)
-	}
+// vSize is the size of the transformed pixels of one convolution.
+func (p *streamProduct) vSize() int {
+	first := &p.convs[0]
+	return first.points() * first.tiles.count() * ((first.in + streamDepth - 1) / streamDepth * streamDepth)
 }
 
-// phases are the transform of all tiles and the products, a panel an item.
-func (p *streamProduct) phases(tilesOf []kernel.Tile) []phase {
-	nr := kernel.NR()
-	count := p.tiles.count()
-	transform := phase{n: count, body: func(_, tile int) {
-		n, y, x := p.tiles.locate(tile)
-		f := p.src
-		for lo := 0; lo < p.in; lo += streamDepth {
-			kernel.WinogradInput(kernel.Grid{Data: p.v.data[p.vAt(lo, 0, tile):], Row: 6 * count * streamDepth, Col: count * streamDepth},
-				kernel.Grid{Data: f.buf.data[f.at(n, y*winogradSide, x*winogradSide)+lo:], Row: f.cols * f.pitch, Col: f.pitch}, min(streamDepth, p.in-lo))
+// vAt is where the transformed pixels of a tile at a point lie for the block of
+// channels that begins with lo. What one product reads is contiguous, so that it is
+// fetched ahead of its use.
+func (p *streamProduct) vAt(conv, lo, point, tile int) int {
+	first := &p.convs[0]
+	count := first.tiles.count()
+	return conv*p.vSize() + ((lo/streamDepth*first.points()+point)*count+tile)*streamDepth
+}
+
+// scratchOf cuts a worker's memory.
+func (p *streamProduct) scratchOf(worker int) streamScratch {
+	var s streamScratch
+	sizes := p.scratchSizes()
+	total := 0
+	for _, n := range sizes {
+		total += n
+	}
+	at := worker * total
+	for i, part := range []*[]float32{&s.taps, &s.sums, &s.u, &s.m, &s.square} {
+		*part = p.scratch.data[at : at+sizes[i]]
+		at += sizes[i]
+	}
+	return s
+}
+
+// stream gives the phases of convolutions with filters [9, in] by out: the
+// transform of all tiles and the products, a panel an item.
+func (c *compiler) stream(convs []winogradConv, filters panels) []phase {
+	p := &streamProduct{convs: convs, filters: filters}
+	first, nr := &convs[0], kernel.NR()
+	size := 0
+	for _, n := range p.scratchSizes() {
+		size += n
+	}
+	p.v = c.temp(len(convs) * p.vSize())
+	p.scratch = c.temp(len(c.program.tiles) * size)
+	count, tilesOf := first.tiles.count(), c.program.tiles
+	transform := phase{n: len(convs) * count, body: func(_, item int) {
+		i, tile := item/count, item%count
+		conv := &convs[i]
+		for lo := 0; lo < conv.in; lo += streamDepth {
+			conv.readTile(conv.apart(p.v.data[p.vAt(i, lo, 0, tile):], count*streamDepth), tile, lo, min(streamDepth, conv.in-lo))
 		}
 	}}
-	multiply := phase{n: (p.out + nr - 1) / nr, body: func(worker, j int) {
-		size := p.scratchSize()
-		scratch := p.scratch.data[worker*size : (worker+1)*size]
-		stage, u, m := scratch[:9*streamDepth*nr], scratch[9*streamDepth*nr:], scratch[9*streamDepth*nr+36*p.uPitch():]
-		for lo := 0; lo < p.in; lo += streamDepth {
-			hi := min(lo+streamDepth, p.in)
-			p.transformFilters(u, stage, j, lo, hi)
-			p.accumulate(&tilesOf[worker], u, m, j, lo, hi)
+	multiply := phase{n: filters.count, body: func(worker, j int) {
+		s := p.scratchOf(worker)
+		for lo := 0; lo < first.in; lo += streamDepth {
+			p.block(&tilesOf[worker], s, j, lo, min(lo+streamDepth, first.in))
 		}
-		for tile := range count {
-			p.finish(m, j, tile)
+		for i := range convs {
+			m := s.m[i*p.mSize():]
+			for tile := range count {
+				convs[i].writeTile(first.apart(m[tile*nr:], count*nr), tile, j*nr, min(nr, first.out-j*nr), s.square)
+			}
 		}
 	}}
 	return []phase{transform, multiply}
 }
 
-// vAt is where the transformed pixels of a tile at a position lie for the block of
-// channels that begins with lo. What one product reads is contiguous, so that it is
-// fetched ahead of its use.
-func (p *streamProduct) vAt(lo, pos, tile int) int {
-	return (lo/streamDepth*36*p.tiles.count() + pos*p.tiles.count() + tile) * streamDepth
+// block adds the products of in channels [lo, hi) to those of panel j. The filters
+// are copied first: that walks through memory several times faster than the
+// transform does, which is busy with its stores.
+func (p *streamProduct) block(t *kernel.Tile, s streamScratch, j, lo, hi int) {
+	nr, k := kernel.NR(), hi-lo
+	for tap := range 9 {
+		p.filters.rows(s.taps[tap*k*nr:], j, tap*p.convs[0].in+lo, tap*p.convs[0].in+hi)
+	}
+	if len(p.convs) > 1 {
+		upFilters(s.sums, s.taps, k*nr)
+	}
+	for i := range p.convs {
+		conv := &p.convs[i]
+		taps, rowStep := s.taps, 3
+		if len(p.convs) > 1 {
+			taps, rowStep = s.sums[upSum(conv.dstY, conv.dstX)*k*nr:], upRow
+		}
+		for r := range k {
+			conv.weights(conv.apart(s.u[r*nr:], p.uPitch()), kernel.Grid{Data: taps[r*nr:], Row: rowStep * k * nr, Col: k * nr}, nr)
+		}
+		p.accumulate(t, s, i, j, lo, hi)
+	}
 }
 
-// accumulate adds the products of in channels [lo, hi) to those of panel j.
-func (p *streamProduct) accumulate(t *kernel.Tile, u, m []float32, j, lo, hi int) {
+// accumulate adds the products of convolution i.
+func (p *streamProduct) accumulate(t *kernel.Tile, s streamScratch, i, j, lo, hi int) {
 	nr, mr := kernel.NR(), kernel.MR()
-	count := p.tiles.count()
+	conv, m := &p.convs[i], s.m[i*p.mSize():]
+	count := conv.tiles.count()
 	*t = kernel.Tile{LDC: nr, LDRes: nr, ARS: streamDepth, AKS: 1, BKS: nr, AOff: &zeroOffset[0], BOff: &zeroOffset[0],
-		Segments: 1, K: hi - lo, N: min(nr, p.out-j*nr)}
+		Segments: 1, K: hi - lo, N: min(nr, conv.out-j*nr)}
 	parts := (count + mr - 1) / mr
-	for pos := range 36 {
-		t.B = &u[pos*p.uPitch()]
-		for k := range parts {
-			from, to := k*count/parts, (k+1)*count/parts
-			t.M, t.A, t.C = to-from, &p.v.data[p.vAt(lo, pos, from)], &m[(pos*count+from)*nr]
+	for point := range conv.points() {
+		t.B = &s.u[point*p.uPitch()]
+		p.prefetch(j, hi, i*conv.points()+point)
+		for part := range parts {
+			from, to := part*count/parts, (part+1)*count/parts
+			t.M, t.A, t.C = to-from, &p.v.data[p.vAt(i, lo, point, from)], &m[(point*count+from)*nr]
 			t.Res = nil
 			if lo > 0 {
 				t.Res = t.C
@@ -116,26 +169,17 @@ func (p *streamProduct) accumulate(t *kernel.Tile, u, m []float32, j, lo, hi int
 	}
 }
 
-// finish writes the output pixels of a tile in the columns of panel j.
-func (p *streamProduct) finish(m []float32, j, tile int) {
-	nr, count := kernel.NR(), p.tiles.count()
-	src := kernel.Grid{Data: m[tile*nr:], Row: 6 * count * nr, Col: count * nr}
-	p.end.writeSquare(p.dst, p.tiles, tile, p.oh, p.ow, j*nr, min(nr, p.out-j*nr), src, m[36*count*nr:])
-}
-
-// streamConv2D lowers a convolution.
-func (c *compiler) streamConv2D(n *graph.Node, op *graph.Conv2D) {
-	x, w := n.Inputs[0], n.Inputs[1]
-	tiles := tilesFor(n.Shape[0], n.Shape[1], n.Shape[2])
-	f, phases := c.winogradFrame(x, tiles, op.Pad, op.Pad)
-	end, more := c.epilogue(n)
-	end.needRows(c)
-	phases = append(phases, more...)
-	p := &streamProduct{src: f, end: end, in: w.Shape[2], out: w.Shape[3], tiles: tiles, oh: n.Shape[1], ow: n.Shape[2]}
-	p.filters = newPanels(9*p.in, p.out)
-	phases = append(phases, c.weights(w, "rows", true, &p.filters, panels.packRows))
-	p.v = c.temp(36 * tiles.count() * ((p.in + streamDepth - 1) / streamDepth * streamDepth))
-	p.scratch = c.temp(len(c.program.tiles) * p.scratchSize())
-	p.dst = end.out(c)
-	c.emitWork("conv2d", convWork("winograd, streamed,", w.Shape, 1, n.Shape), append(phases, p.phases(c.program.tiles)...)...)
+// prefetch asks for the filters of the block of channels from lo on, a part at a
+// time, while the products of the block before are made.
+func (p *streamProduct) prefetch(j, lo, part int) {
+	first := &p.convs[0]
+	hi, parts := min(lo+streamDepth, first.in), len(p.convs)*first.points()
+	if lo >= hi {
+		return
+	}
+	per := (parts + 8) / 9 // pieces of each tap
+	for piece := part * 9 * per / parts; piece < (part+1)*9*per/parts; piece++ {
+		tap := piece / per
+		p.filters.prefetch(j, tap*first.in+lo, tap*first.in+hi, piece%per, per)
+	}
 }

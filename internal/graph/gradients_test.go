@@ -157,3 +157,29 @@ func minus(a, b []float64) []float64 {
 	}
 	return d
 }
+
+// Attention and its gradient are those of the operations that it stands for.
+func TestAttentionIsItsParts(t *testing.T) {
+	const n, p, c, scale = 2, 9, 4, 0.75
+	g := graph.New()
+	qkv, weights := g.Input("qkv", n, p, 3*c), g.Input("weights", n, p, c)
+	q, k, v := g.Slice(qkv, 2, 0, c), g.Slice(qkv, 2, c, 2*c), g.Slice(qkv, 2, 2*c, 3*c)
+	parts := g.MatMul(g.Softmax(g.Scale(g.MatMul(q, k, false, true), scale)), v, false, false)
+	whole := g.Attention(qkv, scale)
+	outputs := []*graph.Node{whole, parts}
+	for _, y := range outputs[:2] {
+		outputs = append(outputs, g.Gradients(g.Sum(g.Mul(y, weights)), []*graph.Node{qkv})...)
+	}
+	set := map[string][]float64{"qkv": make([]float64, n*p*3*c), "weights": make([]float64, n*p*c)}
+	for _, x := range set {
+		for i := range x {
+			x[i] = math.Sin(float64(3*i + len(x)))
+		}
+	}
+	got := evaluate(g, set, outputs...)
+	for i := 0; i < len(got); i += 2 {
+		if d := norm(minus(got[i], got[i+1])); !(d <= 1e-12*norm(got[i+1])) || norm(got[i]) == 0 {
+			t.Errorf("pair %d is off by %g of %g", i/2, d, norm(got[i+1]))
+		}
+	}
+}

@@ -1,5 +1,7 @@
 package graph
 
+import "slices"
+
 // Activation recomputation ("Training Deep Nets with Sublinear Memory Cost", Chen
 // et al., 2016): the backward pass of a network reads nearly every value of the
 // forward pass, so all of them must stay in memory until it arrives. Instead only
@@ -15,14 +17,18 @@ func (g *Graph) Keep(n *Node) *Node {
 	return n
 }
 
-// RecomputedGradients is [Graph.Gradients], to the last bit, with fewer values of
-// the forward pass alive at once and more to compute: gradients read inputs,
-// variables, constants, values marked by [Graph.Keep], and copies of all other
-// nodes that start from these. A copy is added to the graph where the first
-// gradient reads it, so an executor that goes by the order of nodes has the
-// copies of one stretch between marks alive at a time. Dropout draws the same
-// mask again. Copies that nobody reads, such as that of a block's last
+// RecomputedGradients is [Graph.Gradients] with fewer values of the forward pass
+// alive at once and more to compute: gradients read inputs, variables, constants,
+// values marked by [Graph.Keep], and copies of all other nodes that start from
+// these. A copy is added to the graph where the first gradient reads it, so an
+// executor that goes by the order of nodes has the copies of one stretch between
+// marks alive at a time. Copies that nobody reads, such as that of a block's last
 // convolution, are left to the executor to leave out.
+//
+// A copy shares its original's operation, by which an executor can tell that both
+// must come out the same; dropout draws the same mask again. So the results are
+// those of Gradients to the last bit, in internal/cpu if the loss is computed too
+// and nothing is marked between a convolution and the sums that follow it.
 func (g *Graph) RecomputedGradients(loss *Node, wrt []*Node) []*Node {
 	r := recomputation{g, map[*Node]*Node{}}
 	return g.backward(loss, wrt, r.reader)
@@ -34,13 +40,34 @@ type recomputation struct {
 	copies map[*Node]*Node
 }
 
-// value is a node with the value of n that is at hand in the backward pass.
+// value is a node with the value of n that is at hand in the backward pass. Copies
+// are added in the order of their originals.
 func (r recomputation) value(n *Node) *Node {
+	var missing []*Node
+	seen := map[*Node]bool{}
+	var look func(n *Node)
+	look = func(n *Node) {
+		if r.atHand(n) != nil || seen[n] {
+			return
+		}
+		seen[n] = true
+		missing = append(missing, n)
+		for _, in := range n.Inputs {
+			look(in)
+		}
+	}
+	look(n)
+	slices.SortFunc(missing, func(a, b *Node) int { return a.ID - b.ID })
+	for _, m := range missing {
+		r.copies[m] = r.again(m)
+	}
+	return r.atHand(n)
+}
+
+// atHand is the node that has n's value in the backward pass, nil if there is none yet.
+func (r recomputation) atHand(n *Node) *Node {
 	if len(n.Inputs) == 0 || r.g.kept[n] {
 		return n
-	}
-	if r.copies[n] == nil {
-		r.copies[n] = r.again(n)
 	}
 	return r.copies[n]
 }

@@ -51,6 +51,7 @@ func TestShapes(t *testing.T) {
 		{"maxpool, remainder", g.MaxPool(in(2, 8, 3, 3), 3, 2), graph.Shape{2, 3, 1, 3}},
 		{"dropout", g.Dropout(in(3, 4), in(2), 0.5, 1), graph.Shape{3, 4}},
 		{"softmax", g.Softmax(in(3, 4)), graph.Shape{3, 4}},
+		{"attention", g.Attention(in(2, 5, 12), 1), graph.Shape{2, 5, 4}},
 	} {
 		if !c.got.Shape.Equal(c.want) {
 			t.Errorf("%s: %v, want %v", c.name, c.got.Shape, c.want)
@@ -86,6 +87,9 @@ func TestWrongShapesPanic(t *testing.T) {
 		"linear, width":             func() { g.Linear(in(2, 3), in(4, 2), nil) },
 		"linear, bias":              func() { g.Linear(in(2, 3), in(3, 2), in(3)) },
 		"softmax of a scalar":       func() { g.Softmax(in()) },
+		"attention, thirds":         func() { g.Attention(in(2, 5, 7), 1) },
+		"attention, scale":          func() { g.Attention(in(2, 5, 6), -1) },
+		"attention, rank":           func() { g.Attention(in(2, 5, 2, 6), 1) },
 		"group stats, groups":       func() { g.GroupStats(image, 4, 0) },
 		"group stats, none":         func() { g.GroupStats(image, 0, 0) },
 		"group stats, rank":         func() { g.GroupStats(in(2, 6), 2, 0) },

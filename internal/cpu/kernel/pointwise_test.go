@@ -38,6 +38,8 @@ var elementwises = []elementwise{
 		func(x, _ float64) float64 { return 1 / (1 + math.Exp(-x)) }, 4 * ulp, 0},
 	{"Silu", false, func(dst, x, _ []float32) { Silu(dst, x) },
 		func(x, _ float64) float64 { return wantSilu(x) }, 4 * ulp, 0},
+	{"Sin", false, func(dst, x, _ []float32) { Sin(dst, x) }, func(x, _ float64) float64 { return math.Sin(x) }, 2 * ulp, 0},
+	{"Cos", false, func(dst, x, _ []float32) { Cos(dst, x) }, func(x, _ float64) float64 { return math.Cos(x) }, 2 * ulp, 0},
 	{"SiluGrad", true, SiluGrad,
 		func(x, g float64) float64 { return g * wantSiluGrad(x) }, ulp, 2e-6},
 }
@@ -264,6 +266,8 @@ func TestAllocates(t *testing.T) {
 		if n := testing.AllocsPerRun(10, func() {
 			Add(x, x, y)
 			Silu(x, y)
+			Sin(x, y)
+			Transpose(x, 10, y, 10, 9, 9)
 			SiluGrad(x, x, y)
 			AddRow(x, x, row)
 			NormApply(x, y, row, row, true)
@@ -286,6 +290,7 @@ func TestLengthsPanic(t *testing.T) {
 		"Add":           func() { Add(two, two, three) },
 		"Axpy":          func() { Axpy(two, 1, three) },
 		"Exp":           func() { Exp(two, three) },
+		"Sin":           func() { Sin(two, three) },
 		"Dot":           func() { Dot(two, three) },
 		"AddRow":        func() { AddRow(three, three, two) },
 		"AddRow empty":  func() { AddRow(three, three, nil) },

@@ -75,6 +75,28 @@ func refSiluGrad(dst, x, g []float32) {
 	}
 }
 
+func refSin(dst, x []float32) float32 {
+	for i := range dst {
+		dst[i] = float32(math.Sin(float64(x[i])))
+	}
+	return 0 // nothing is left over
+}
+
+func refCos(dst, x []float32) float32 {
+	for i := range dst {
+		dst[i] = float32(math.Cos(float64(x[i])))
+	}
+	return 0
+}
+
+func refTranspose(dst []float32, dstStride int, src []float32, srcStride, blocks int) {
+	for i := range 8 {
+		for j, v := range src[i*srcStride:][:8*blocks] {
+			dst[j*dstStride+i] = v
+		}
+	}
+}
+
 func refSum(x []float32) float64 {
 	var sum float64
 	for _, v := range x {

@@ -468,7 +468,7 @@ done:
 	RET
 
 // func maxAVX512(x []float32) float32
-// Requires: AVX, AVX512F, SSE
+// Requires: AVX, AVX512F, AVX512VL, SSE
 TEXT ·maxAVX512(SB), NOSPLIT, $0-28
 	MOVQ    x_len+8(FP), AX
 	MOVQ    x_base+0(FP), CX
@@ -511,7 +511,7 @@ by1end:
 	VMAXPS        Z2, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
 	VMAXPS        Y1, Y0, Y0
-	VEXTRACTF128  $0x01, Y0, X1
+	VEXTRACTF32X4 $0x01, Y0, X1
 	VMAXPS        X1, X0, X0
 	VPERMILPS     $0x0e, X0, X1
 	VMAXPS        X1, X0, X0

@@ -12,6 +12,8 @@ type table struct {
 	scaleShift               func(dst, x []float32, scale, shift float32)
 	exp, sigmoid, silu       func(dst, x []float32)
 	siluGrad                 func(dst, x, g []float32)
+	sin, cos                 func(dst, x []float32) (largest float32)
+	transpose                func(dst []float32, dstStride int, src []float32, srcStride, blocks int)
 	sum, sumSquares          func(x []float32) float64
 	dot                      func(x, y []float32) float64
 	max                      func(x []float32) float32
@@ -28,9 +30,14 @@ type table struct {
 	winogradInput            winogradFunc
 	winogradOutput           winogradBiasFunc
 	winogradOutputAdd        winogradAddFunc
+	winogradInput2           winogradFunc
+	winogradOutput2          winogradBiasFunc
+	winogradOutputAdd2       winogradAddFunc
+	winogradWeights2         winogradFunc
 	winogradGrad             winogradFunc
 	winogradWeights          winogradFunc
 	winogradWeightsGrad      winogradFunc
+	prefetch                 func(p *byte, n int)
 	halfEncode               func(dst []uint16, src []float32)
 	halfDecode               func(dst []float32, src []uint16)
 }
@@ -48,6 +55,9 @@ var goTable = &table{
 	sigmoid:             refSigmoid,
 	silu:                refSilu,
 	siluGrad:            refSiluGrad,
+	sin:                 refSin,
+	cos:                 refCos,
+	transpose:           refTranspose,
 	sum:                 refSum,
 	sumSquares:          refSumSquares,
 	dot:                 refDot,
@@ -67,9 +77,14 @@ var goTable = &table{
 	winogradInput:       refWinogradInput,
 	winogradOutput:      refWinogradOutput,
 	winogradOutputAdd:   refWinogradOutputAdd,
+	winogradInput2:      refWinogradInput2,
+	winogradOutput2:     refWinogradOutput2,
+	winogradOutputAdd2:  refWinogradOutputAdd2,
+	winogradWeights2:    refWinogradWeights2,
 	winogradGrad:        refWinogradGrad,
 	winogradWeights:     refWinogradWeights,
 	winogradWeightsGrad: refWinogradWeightsGrad,
+	prefetch:            refPrefetch,
 	halfEncode:          refHalfEncode,
 	halfDecode:          refHalfDecode,
 }

@@ -8,7 +8,8 @@ package kernel
 //	Y  = A' [ (G w G') * (B' d B) ] A             the output
 //	dw = G' [ (A dY A') * (B' d B) ] G            the filter's gradient
 //
-// elementwise in the brackets. The functions here are these sandwiches, each on n
+// elementwise in the brackets. With 2x2 filters, F(4x4, 2x2) with the points 0, 1,
+// -1, 2 takes 25 products for 64 from 5x5 pixels. The functions here are these sandwiches, each on n
 // channels at once: element (i, j) of a matrix is n consecutive floats at
 // i*row + j*col. Products become matrix products over channels once the 36
 // positions of many tiles are laid out apart.
@@ -60,6 +61,35 @@ func WinogradOutputAdd(dst, src Grid, n int, bias, res []float32, scale float32)
 	}
 }
 
+// WinogradInput2 sets the 5x5 grid dst to B' d B for the 5x5 grid src of pixels.
+func WinogradInput2(dst, src Grid, n int) {
+	if n > 0 {
+		active.winogradInput2(dst.first(5, n), dst.Row, dst.Col, src.first(5, n), src.Row, src.Col, n)
+	}
+}
+
+// WinogradOutput2 is WinogradOutput for the 5x5 grid src of products.
+func WinogradOutput2(dst, src Grid, n int, bias []float32) {
+	if n > 0 {
+		active.winogradOutput2(dst.first(4, n), dst.Row, dst.Col, src.first(5, n), src.Row, src.Col, n, &bias[:n][0])
+	}
+}
+
+// WinogradOutputAdd2 is WinogradOutputAdd for the 5x5 grid src of products.
+func WinogradOutputAdd2(dst, src Grid, n int, bias, res []float32, scale float32) {
+	if n > 0 {
+		r := Grid{res, dst.Row, dst.Col}
+		active.winogradOutputAdd2(dst.first(4, n), dst.Row, dst.Col, src.first(5, n), src.Row, src.Col, n, &bias[:n][0], r.first(4, n), scale)
+	}
+}
+
+// WinogradWeights2 sets the 5x5 grid dst to G w G' for the 2x2 grid src.
+func WinogradWeights2(dst, src Grid, n int) {
+	if n > 0 {
+		active.winogradWeights2(dst.first(5, n), dst.Row, dst.Col, src.first(2, n), src.Row, src.Col, n)
+	}
+}
+
 // WinogradGrad sets the 6x6 grid dst to A g A' for the 4x4 grid src of gradients
 // of pixels.
 func WinogradGrad(dst, src Grid, n int) {
@@ -92,6 +122,10 @@ var (
 		{1. / 24, 1. / 12, 1. / 6}, {1. / 24, -1. / 12, 1. / 6}, {0, 0, 1}}
 	winogradA  = transposed(winogradAT)
 	winogradGT = transposed(winogradG)
+
+	winograd2BT = [][]float32{{2, -1, -2, 1, 0}, {0, -2, -1, 1, 0}, {0, 2, -3, 1, 0}, {0, -1, 0, 1, 0}, {0, 2, -1, -2, 1}}
+	winograd2AT = [][]float32{{1, 1, 1, 1, 0}, {0, 1, -1, 2, 0}, {0, 1, 1, 4, 0}, {0, 1, -1, 8, 1}}
+	winograd2G  = [][]float32{{1. / 2, 0}, {-1. / 2, -1. / 2}, {-1. / 6, 1. / 6}, {1. / 6, 2. / 6}, {0, 1}}
 )
 
 func transposed(m [][]float32) [][]float32 {
@@ -146,14 +180,35 @@ func refWinogradOutput(dst *float32, dstRow, dstCol int, src *float32, srcRow, s
 }
 
 func refWinogradOutputAdd(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int, bias, res *float32, scale float32) {
+	refSandwichAdd(winogradAT, dst, dstRow, dstCol, src, srcRow, srcCol, n, bias, res, scale)
+}
+
+// refSandwichAdd is (L X L' + bias + res) * scale.
+func refSandwichAdd(l [][]float32, dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int, bias, res *float32, scale float32) {
 	for c := range n { // res may be dst
 		var out [16]float32
-		refSandwich(winogradAT, &out[0], 4, 1, at(src, c), srcRow, srcCol, 1, at(bias, c))
+		refSandwich(l, &out[0], 4, 1, at(src, c), srcRow, srcCol, 1, at(bias, c))
 		for i, v := range out {
 			k := i/4*dstRow + i%4*dstCol + c
 			*at(dst, k) = (v + *at(res, k)) * scale
 		}
 	}
+}
+
+func refWinogradInput2(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int) {
+	refSandwich(winograd2BT, dst, dstRow, dstCol, src, srcRow, srcCol, n, nil)
+}
+
+func refWinogradOutput2(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int, bias *float32) {
+	refSandwich(winograd2AT, dst, dstRow, dstCol, src, srcRow, srcCol, n, bias)
+}
+
+func refWinogradOutputAdd2(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int, bias, res *float32, scale float32) {
+	refSandwichAdd(winograd2AT, dst, dstRow, dstCol, src, srcRow, srcCol, n, bias, res, scale)
+}
+
+func refWinogradWeights2(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int) {
+	refSandwich(winograd2G, dst, dstRow, dstCol, src, srcRow, srcCol, n, nil)
 }
 
 func refWinogradGrad(dst *float32, dstRow, dstCol int, src *float32, srcRow, srcCol, n int) {

@@ -19,6 +19,26 @@ func winogradOutputAVX2(dst *float32, dstRow int, dstCol int, src *float32, srcR
 //go:noescape
 func winogradOutputAddAVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32, res *float32, scale float32)
 
+// winogradInput2AVX2 is the AVX2 form of B' d B for 5x5 pixels d of the input, of F(4x4, 2x2).
+//
+//go:noescape
+func winogradInput2AVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int)
+
+// winogradOutput2AVX2 is the AVX2 form of A' m A, plus bias, for the 5x5 products m of F(4x4, 2x2).
+//
+//go:noescape
+func winogradOutput2AVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32)
+
+// winogradOutputAdd2AVX2 is the AVX2 form of (A' m A + bias + res) * scale for the 5x5 products m of F(4x4, 2x2); res lies as dst does.
+//
+//go:noescape
+func winogradOutputAdd2AVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32, res *float32, scale float32)
+
+// winogradWeights2AVX2 is the AVX2 form of G w G' for a 2x2 filter w.
+//
+//go:noescape
+func winogradWeights2AVX2(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int)
+
 // winogradGradAVX2 is the AVX2 form of A g A' for 4x4 pixels g of the output's gradient.
 //
 //go:noescape
@@ -48,6 +68,26 @@ func winogradOutputAVX512(dst *float32, dstRow int, dstCol int, src *float32, sr
 //
 //go:noescape
 func winogradOutputAddAVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32, res *float32, scale float32)
+
+// winogradInput2AVX512 is the AVX-512 form of B' d B for 5x5 pixels d of the input, of F(4x4, 2x2).
+//
+//go:noescape
+func winogradInput2AVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int)
+
+// winogradOutput2AVX512 is the AVX-512 form of A' m A, plus bias, for the 5x5 products m of F(4x4, 2x2).
+//
+//go:noescape
+func winogradOutput2AVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32)
+
+// winogradOutputAdd2AVX512 is the AVX-512 form of (A' m A + bias + res) * scale for the 5x5 products m of F(4x4, 2x2); res lies as dst does.
+//
+//go:noescape
+func winogradOutputAdd2AVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int, bias *float32, res *float32, scale float32)
+
+// winogradWeights2AVX512 is the AVX-512 form of G w G' for a 2x2 filter w.
+//
+//go:noescape
+func winogradWeights2AVX512(dst *float32, dstRow int, dstCol int, src *float32, srcRow int, srcCol int, n int)
 
 // winogradGradAVX512 is the AVX-512 form of A g A' for 4x4 pixels g of the output's gradient.
 //

@@ -21,6 +21,9 @@ func TestWinogradTransforms(t *testing.T) {
 		{"output", winogradAT, 6, 4, true, WinogradOutput},
 		{"grad", winogradA, 4, 6, false, func(d, s Grid, n int, _ []float32) { WinogradGrad(d, s, n) }},
 		{"weights", winogradG, 3, 6, false, func(d, s Grid, n int, _ []float32) { WinogradWeights(d, s, n) }},
+		{"input of 2x2", winograd2BT, 5, 5, false, func(d, s Grid, n int, _ []float32) { WinogradInput2(d, s, n) }},
+		{"output of 2x2", winograd2AT, 5, 4, true, WinogradOutput2},
+		{"weights of 2x2", winograd2G, 2, 5, false, func(d, s Grid, n int, _ []float32) { WinogradWeights2(d, s, n) }},
 		{"weights grad", winogradGT, 6, 3, false, func(d, s Grid, n int, _ []float32) { WinogradWeightsGrad(d, s, n) }},
 	} {
 		t.Run(w.name, func(t *testing.T) {
@@ -46,15 +49,20 @@ func TestWinogradTransforms(t *testing.T) {
 // TestWinogradOutputAdd compares the transform with residual and scale with the
 // plain one, followed by them, also where the residual is what is overwritten.
 func TestWinogradOutputAdd(t *testing.T) {
+	testOutputAdd(t, 6, WinogradOutput, WinogradOutputAdd)
+	testOutputAdd(t, 5, WinogradOutput2, WinogradOutputAdd2)
+}
+
+func testOutputAdd(t *testing.T, side int, output func(dst, src Grid, n int, bias []float32), outputAdd func(dst, src Grid, n int, bias, res []float32, scale float32)) {
 	forEachTier(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(7, 8))
 		for _, n := range widths {
 			row, col := 4*(n+2)+3, n+2
 			size := 3*(row+col) + n
-			src, bias := Grid{randoms(r, 36*n), 6 * n, n}, randoms(r, n)
+			src, bias := Grid{randoms(r, side*side*n), side * n, n}, randoms(r, n)
 			for _, inPlace := range []bool{false, true} {
 				want, got := canaries(size+guard), canaries(size+guard)
-				WinogradOutput(Grid{want, row, col}, src, n, bias)
+				output(Grid{want, row, col}, src, n, bias)
 				res := got
 				if !inPlace {
 					res = randoms(r, size)
@@ -69,7 +77,7 @@ func TestWinogradOutputAdd(t *testing.T) {
 						want[at] = (want[at] + res[at]) * scale
 					}
 				}
-				WinogradOutputAdd(Grid{got, row, col}, src, n, bias, res, scale)
+				outputAdd(Grid{got, row, col}, src, n, bias, res, scale)
 				for i := range want {
 					if d := math.Abs(float64(got[i] - want[i])); !(d <= 1e-5*(1+math.Abs(float64(want[i])))) {
 						t.Fatalf("n=%d in place %v: element %d is %v, want %v", n, inPlace, i, got[i], want[i])
@@ -114,24 +122,34 @@ func checkSandwich(t *testing.T, l [][]float32, dst []float32, dRow, dCol int, s
 // TestWinogradMatricesConvolve checks the identity the transforms are for.
 func TestWinogradMatricesConvolve(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	d, w := randoms(r, 36), randoms(r, 9)
-	u, v, m, y := make([]float32, 36), make([]float32, 36), make([]float32, 36), make([]float32, 16)
-	WinogradInput(Grid{v, 6, 1}, Grid{d, 6, 1}, 1)
-	WinogradWeights(Grid{u, 6, 1}, Grid{w, 3, 1}, 1)
-	for i := range m {
-		m[i] = u[i] * v[i]
-	}
-	WinogradOutput(Grid{y, 4, 1}, Grid{m, 6, 1}, 1, []float32{0.5})
-	for i := range 4 {
-		for j := range 4 {
-			want := 0.5
-			for p := range 3 {
-				for q := range 3 {
-					want += float64(d[(i+p)*6+j+q]) * float64(w[p*3+q])
+	for _, c := range []struct {
+		side, taps     int
+		input, weights func(dst, src Grid, n int)
+		output         func(dst, src Grid, n int, bias []float32)
+	}{
+		{6, 3, WinogradInput, WinogradWeights, WinogradOutput},
+		{5, 2, WinogradInput2, WinogradWeights2, WinogradOutput2},
+	} {
+		n := c.side * c.side
+		d, w := randoms(r, n), randoms(r, c.taps*c.taps)
+		u, v, m, y := make([]float32, n), make([]float32, n), make([]float32, n), make([]float32, 16)
+		c.input(Grid{v, c.side, 1}, Grid{d, c.side, 1}, 1)
+		c.weights(Grid{u, c.side, 1}, Grid{w, c.taps, 1}, 1)
+		for i := range m {
+			m[i] = u[i] * v[i]
+		}
+		c.output(Grid{y, 4, 1}, Grid{m, c.side, 1}, 1, []float32{0.5})
+		for i := range 4 {
+			for j := range 4 {
+				want := 0.5
+				for p := range c.taps {
+					for q := range c.taps {
+						want += float64(d[(i+p)*c.side+j+q]) * float64(w[p*c.taps+q])
+					}
 				}
-			}
-			if math.Abs(float64(y[i*4+j])-want) > 2e-5 {
-				t.Errorf("pixel (%d, %d) is %v, want %v", i, j, y[i*4+j], want)
+				if math.Abs(float64(y[i*4+j])-want) > 2e-5 {
+					t.Errorf("%dx%d taps: pixel (%d, %d) is %v, want %v", c.taps, c.taps, i, j, y[i*4+j], want)
+				}
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 func Cases() []Case {
 	return slices.Concat(
 		unaryCases(), binaryCases(), sourceCases(), dropoutCases(),
-		convCases(), matmulCases(), softmaxCases(), groupNormCases(),
+		convCases(), matmulCases(), softmaxCases(), attentionCases(), groupNormCases(),
 		reduceCases(), layoutCases(), poolCases(), maxPoolCases(),
 		adamCases(), blockCases(), orderCases(), randomCases(40),
 	)

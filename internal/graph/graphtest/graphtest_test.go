@@ -28,7 +28,7 @@ func TestCasesCoverEveryOperation(t *testing.T) {
 	for _, want := range []string{
 		"input", "variable", "constant", "fill", "silu", "sigmoid", "exp", "sin", "cos", "square", "sqrt", "abs",
 		"sign", "relu", "silu-grad", "affine", "add", "sub", "mul", "div", "dropout", "conv2d", "conv2d-input-grad",
-		"conv2d-weight-grad", "matmul", "softmax", "softmax-grad", "group-stats", "group-norm", "group-norm-grad-sums",
+		"conv2d-weight-grad", "matmul", "softmax", "softmax-grad", "attention", "attention-grad", "group-stats", "group-norm", "group-norm-grad-sums",
 		"group-norm-input-grad", "sum", "stretch", "reshape", "concat", "slice", "pad", "space-to-depth",
 		"depth-to-space", "upsample", "avgpool", "adam",
 	} {

@@ -175,6 +175,10 @@ func (m *Machine) compute(n *graph.Node) []float64 {
 		softmax(n, out, in[0])
 	case *graph.SoftmaxGrad:
 		softmaxGrad(n, out, in[0], in[1])
+	case *graph.Attention:
+		attention(op, n, out, in[0])
+	case *graph.AttentionGrad:
+		attentionGrad(op, n, out, in[0], in[1], in[2])
 	case *graph.Conv2D:
 		conv2d(op, n, out, in)
 	case *graph.Conv2DInputGrad:

@@ -76,6 +76,10 @@ func TestOperationsByHand(t *testing.T) {
 		}, []float64{107, 210}},
 		"softmax": {func(b *inputs) *graph.Node { return b.Softmax(b.of([]float64{0, math.Log(3), 5, 5}, 2, 2)) },
 			[]float64{0.25, 0.75, 0.5, 0.5}},
+		// Scores 0 and 2 ln 3 * scale, so weights 1/4 and 3/4 for the first query; 1/2 twice for the second.
+		"attention": {func(b *inputs) *graph.Node {
+			return b.Attention(b.of([]float64{1, 0, 8, 0, 2 * math.Log(3), 16}, 1, 2, 3), 0.5)
+		}, []float64{14, 12}},
 		"conv2d": {func(b *inputs) *graph.Node { return b.Conv2D(b.count(1, 2, 3, 1), b.count(2, 2, 1, 1), nil, 1, 0) },
 			[]float64{1*1 + 2*2 + 4*3 + 5*4, 2*1 + 3*2 + 5*3 + 6*4}},
 		"conv2d, pad, stride, bias": {func(b *inputs) *graph.Node {

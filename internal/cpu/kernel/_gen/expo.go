@@ -31,8 +31,8 @@ var constants = map[string]uint32{
 	"gradLow":     bits(-87),
 	"minusInf":    0xff800000,
 
-	"w2": bits(2), "w4": bits(4), "w5": bits(5), "w8": bits(8),
-	"w1_4": bits(1.0 / 4), "w1_6": bits(1.0 / 6), "wMinus1_6": bits(-1.0 / 6), "w1_12": bits(1.0 / 12), "w1_24": bits(1.0 / 24),
+	"w2": bits(2), "w3": bits(3), "w4": bits(4), "w5": bits(5), "w8": bits(8),
+	"w1_2": bits(1.0 / 2), "wMinus1_2": bits(-1.0 / 2), "w1_4": bits(1.0 / 4), "w1_6": bits(1.0 / 6), "wMinus1_6": bits(-1.0 / 6), "w1_12": bits(1.0 / 12), "w1_24": bits(1.0 / 24),
 }
 
 var expConstants = []string{"expLog2e", "expMagic", "expLn2Hi", "expLn2Lo", "expP0", "expP1", "expP2", "expP3",

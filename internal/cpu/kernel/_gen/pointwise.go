@@ -18,6 +18,7 @@ type pointwise struct {
 	unroll               int
 	setup                func(v *vector) // loads constants and scalars
 	body                 func(v *vector, x lane)
+	finish               func(v *vector) // stores a result, if there is one
 }
 
 // emit writes the loops over unrolled vectors, single vectors, and the ragged
@@ -66,6 +67,9 @@ func (p pointwise) emit(v *vector) {
 	v.setMask(n)
 	group(1, true)
 	v.Label("done")
+	if p.finish != nil {
+		p.finish(v)
+	}
 	v.end()
 }
 

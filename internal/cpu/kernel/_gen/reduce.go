@@ -285,19 +285,7 @@ func emitMax(v *vector) {
 	v.VMAXPS(acc[1], acc[0], acc[0])
 	v.VMAXPS(acc[3], acc[2], acc[2])
 	v.VMAXPS(acc[2], acc[0], acc[0])
-	top := acc[0]
-	if v.wide() {
-		upper := v.YMM()
-		v.VEXTRACTF64X4(Imm(1), top, upper)
-		v.VMAXPS(upper, top.AsY(), top.AsY())
-	}
-	upper, best := v.XMM(), v.XMM()
-	v.VEXTRACTF128(Imm(1), top.AsY(), upper)
-	v.VMAXPS(upper, top.AsX(), best)
-	v.VPERMILPS(Imm(0b1110), best, upper)
-	v.VMAXPS(upper, best, best)
-	v.VPERMILPS(Imm(0b01), best, upper)
-	v.VMAXSS(upper, best, best)
+	best := v.largestLane(acc[0])
 	v.TESTQ(n, n)
 	v.JZ(LabelRef("done"))
 	v.Label("scalar")
@@ -310,4 +298,24 @@ func emitMax(v *vector) {
 	v.Label("done")
 	v.Store(best, v.ReturnIndex(0))
 	v.end()
+}
+
+// largestLane is the largest lane of top, which is used up. With AVX-512 top may be
+// in any of the 32 registers.
+func (v *vector) largestLane(top reg.VecVirtual) reg.VecVirtual {
+	upper, best := v.XMM(), v.XMM()
+	if v.wide() {
+		half := v.YMM()
+		v.VEXTRACTF64X4(Imm(1), top, half)
+		v.VMAXPS(half, top.AsY(), top.AsY())
+		v.VEXTRACTF32X4(Imm(1), top.AsY(), upper)
+	} else {
+		v.VEXTRACTF128(Imm(1), top.AsY(), upper)
+	}
+	v.VMAXPS(upper, top.AsX(), best)
+	v.VPERMILPS(Imm(0b1110), best, upper)
+	v.VMAXPS(upper, best, best)
+	v.VPERMILPS(Imm(0b01), best, upper)
+	v.VMAXSS(upper, best, best)
+	return best
 }

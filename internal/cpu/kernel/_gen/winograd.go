@@ -5,7 +5,7 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// winograd is one of the transforms Y = L X L' of F(4x4, 3x3): X has in x in
+// winograd is one of the transforms Y = L X L' of F(4x4, 3x3) or F(4x4, 2x2): X has in x in
 // vectors, Y out x out. lines applies rows [lo, hi) of L to a line of vectors and
 // hands each result to put as soon as it is known, so that few registers are
 // alive. group is how many rows of L X are kept in registers at a time where there
@@ -33,12 +33,16 @@ func lazily(n int, load func(i int) reg.VecVirtual) line {
 	}
 }
 
-// emitWinograd writes the five transforms.
+// emitWinograd writes the transforms.
 func emitWinograd(v *vector) {
 	for _, w := range []winograd{
 		{"winogradInput", "B' d B for 6x6 pixels d of the input.", 6, 6, 3, false, false, linesInput},
 		{"winogradOutput", "A' m A, plus bias, for the 6x6 products m: 4x4 pixels of the output.", 6, 4, 4, true, false, linesOutput},
 		{"winogradOutputAdd", "(A' m A + bias + res) * scale for the 6x6 products m; res lies as dst does.", 6, 4, 4, true, true, linesOutput},
+		{"winogradInput2", "B' d B for 5x5 pixels d of the input, of F(4x4, 2x2).", 5, 5, 5, false, false, linesInput2},
+		{"winogradOutput2", "A' m A, plus bias, for the 5x5 products m of F(4x4, 2x2).", 5, 4, 4, true, false, linesOutput2},
+		{"winogradOutputAdd2", "(A' m A + bias + res) * scale for the 5x5 products m of F(4x4, 2x2); res lies as dst does.", 5, 4, 4, true, true, linesOutput2},
+		{"winogradWeights2", "G w G' for a 2x2 filter w.", 2, 5, 5, false, false, linesWeights2},
 		{"winogradGrad", "A g A' for 4x4 pixels g of the output's gradient.", 4, 6, 6, false, false, linesGrad},
 		{"winogradWeights", "G w G' for a 3x3 filter w.", 3, 6, 6, false, false, linesWeights},
 		{"winogradWeightsGrad", "G' m G for the 6x6 products m: the gradient of a 3x3 filter.", 6, 3, 3, false, false, linesWeightsGrad},
@@ -112,6 +116,34 @@ func linesOutput(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
 	some(3, func() reg.VecVirtual { return v.add(v.fma(d1, d2, "w8"), x(5)) })
 	some(2, func() reg.VecVirtual { return v.fma(s1, s2, "w4") })
 	some(0, func() reg.VecVirtual { return v.add(x(0), v.add(s1, s2)) })
+}
+
+func linesInput2(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	c := v.sub(x(3), x(1))
+	some(0, func() reg.VecVirtual { return v.fma(c, v.sub(x(0), x(2)), "w2") })
+	some(1, func() reg.VecVirtual { return v.fnma(v.sub(x(3), x(2)), x(1), "w2") })
+	some(2, func() reg.VecVirtual { return v.fma(v.fnma(x(3), x(2), "w3"), x(1), "w2") })
+	some(4, func() reg.VecVirtual { return v.fnma(v.sub(x(4), x(2)), c, "w2") })
+	some(3, func() reg.VecVirtual { return c })
+}
+
+func linesOutput2(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	s, d := v.add(x(1), x(2)), v.sub(x(1), x(2))
+	some(1, func() reg.VecVirtual { return v.fma(d, x(3), "w2") })
+	some(3, func() reg.VecVirtual { return v.add(v.fma(d, x(3), "w8"), x(4)) })
+	some(2, func() reg.VecVirtual { return v.fma(s, x(3), "w4") })
+	some(0, func() reg.VecVirtual { return v.add(v.add(x(0), x(3)), s) })
+}
+
+func linesWeights2(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
+	some := within(lo, hi, put)
+	some(0, func() reg.VecVirtual { return v.times(x(0), "w1_2") })
+	some(1, func() reg.VecVirtual { return v.times(v.add(x(0), x(1)), "wMinus1_2") })
+	some(2, func() reg.VecVirtual { return v.times(v.sub(x(1), x(0)), "w1_6") })
+	some(3, func() reg.VecVirtual { return v.times(v.fma(x(0), x(1), "w2"), "w1_6") })
+	some(4, func() reg.VecVirtual { return x(1) })
 }
 
 func linesGrad(v *vector, x line, lo, hi int, put func(int, reg.VecVirtual)) {
@@ -244,6 +276,14 @@ func (w winograd) constants() []string {
 	switch w.name {
 	case "winogradInput":
 		return []string{"w4", "w5", "w2"}
+	case "winogradInput2":
+		return []string{"w2", "w3"}
+	case "winogradOutput2":
+		return []string{"w2", "w4", "w8"}
+	case "winogradOutputAdd2":
+		return []string{"w2", "w4"}
+	case "winogradWeights2":
+		return []string{"w1_2", "wMinus1_2", "w1_6", "w2"}
 	case "winogradOutput":
 		return []string{"w2", "w4", "w8"}
 	case "winogradOutputAdd":
