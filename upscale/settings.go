@@ -62,7 +62,7 @@ func (u *Upscaler) windows(o Options) (tile, overlap int) {
 	if tile <= 0 {
 		tile = cfg.ImageSize
 		if local(cfg) {
-			tile = max(cfg.ImageSize, min(6*cfg.ImageSize, 384))
+			tile = max(cfg.ImageSize, min(9*cfg.ImageSize, 576))
 		}
 	}
 	tile = roundUp(tile, cfg.Multiple())

@@ -269,6 +269,10 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 		c.winogradConv2D(n, op)
 		return
 	}
+	if thinPays(w.Shape, op.Stride) {
+		c.thinConv2D(n, op)
+		return
+	}
 	kh, kw, in, outCh := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
 	p := &product{step: op.Stride, b: newPanels(kh*kw*in, outCh),
 		oh: n.Shape[1], ow: n.Shape[2], outStep: 1, outH: n.Shape[1], outW: n.Shape[2]}
