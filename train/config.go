@@ -103,6 +103,9 @@ type TrainConfig struct {
 	// divides Batch, and gradients are accumulated. Memory goes with it, results do not (but for rounding).
 	Batch      int `toml:"batch"`
 	MicroBatch int `toml:"micro_batch"`
+	// Recompute keeps only what lies between the network's blocks for the backward pass, which computes the inside of
+	// each block again: less memory, more time, the same results to the last bit.
+	Recompute bool `toml:"recompute"`
 	// Rate is Adam's learning rate, reached linearly in the first Warmup steps; Decay is "constant" or "cosine".
 	Rate   float64 `toml:"rate"`
 	Warmup int     `toml:"warmup"`

@@ -54,7 +54,11 @@ func newStepper(cfg Config, vars *cpu.Variables) (*stepper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build training step: %w", err)
 	}
-	grads := g.Gradients(loss, variables(g, params, ""))
+	gradients := g.Gradients
+	if cfg.Train.Recompute {
+		gradients = g.RecomputedGradients
+	}
+	grads := gradients(loss, variables(g, params, ""))
 	if cfg.microBatch() == cfg.Train.Batch {
 		s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, buildUpdate(g, cfg, params, grads)...), cpu.Options{Threads: cfg.Train.Threads})
 		return s, err

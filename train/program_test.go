@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/sr3-go/sr3/dataset"
@@ -179,6 +180,39 @@ func TestAccumulationIsTheWholeBatch(t *testing.T) {
 			if math.Abs(float64(v-want[i])) > 1e-5*norm {
 				t.Fatalf("%s[%d]: %v in parts, %v as a whole", name, i, v, want[i])
 			}
+		}
+	}
+}
+
+// TestRecomputationTrainsTheSame takes two steps, with dropout, with and without it: the same bytes.
+func TestRecomputationTrainsTheSame(t *testing.T) {
+	if DefaultConfig().Train.Recompute {
+		t.Error("recomputation is on by default")
+	}
+	for _, rest := range [][]string{{"train.clip=1"}, {"train.clip=0"}, {"train.micro_batch=2"}} {
+		var runs [2]*state
+		var memory [2]int64
+		for i, set := range []string{"train.recompute=false", "train.recompute=true"} {
+			cfg := tinyConfig(t, append(rest, set, "model.dropout=0.3", "model.blocks=3", "model.fold=1")...)
+			runs[i] = randomState(t, cfg)
+			step, err := newStepper(cfg, runs[i].vars)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for n := range 2 {
+				loss, _ := step.step(drawExamples(t, cfg, n), runs[i].hyper())
+				runs[i].count(loss)
+			}
+			memory[i] = step.memory()
+			step.close()
+		}
+		for _, label := range runs[0].vars.Labels() {
+			if !slices.Equal(runs[0].vars.Get(label), runs[1].vars.Get(label)) {
+				t.Errorf("%v: %s differs", rest, label)
+			}
+		}
+		if memory[1] >= memory[0] {
+			t.Errorf("%v: %d bytes with recomputation, %d without", rest, memory[1], memory[0])
 		}
 	}
 }

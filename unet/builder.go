@@ -83,7 +83,7 @@ func (b *builder) linear(name string, x *graph.Node, out int) *graph.Node {
 	shift := b.param(name+".bias", Init{Kind: InitZeros}, out)
 	y := b.g.Linear(x, w, shift)
 	b.macs += int64(in) * int64(y.Shape.Size())
-	return y
+	return b.g.Keep(y) // without pixels, it takes no room
 }
 
 // norm is group normalisation with a learned scale and shift, then SiLU if asked
@@ -106,7 +106,7 @@ func (b *builder) stats(name string, x *graph.Node) *graph.Node {
 	if b.in.Stats != nil {
 		return b.in.Stats(name, x, groups, epsilon)
 	}
-	return b.g.GroupStats(x, groups, epsilon)
+	return b.g.Keep(b.g.GroupStats(x, groups, epsilon))
 }
 
 // groups returns how many groups a normalisation has, and its epsilon. The large
@@ -135,13 +135,14 @@ func (b *builder) dropout(x *graph.Node) *graph.Node {
 	return b.g.Dropout(x, b.in.Seed, float32(b.cfg.Dropout), b.sites)
 }
 
-// residual is the sum at the end of a residual branch.
+// residual is the sum at the end of a residual branch. Activation recomputation
+// starts from it (see [graph.Graph.Keep]), as from all that lies between blocks.
 func (b *builder) residual(x, branch *graph.Node) *graph.Node {
 	sum := b.g.Add(x, branch)
 	if b.cfg.SkipScale == SkipScaleResidual {
-		return b.g.Scale(sum, math.Sqrt2/2)
+		sum = b.g.Scale(sum, math.Sqrt2/2)
 	}
-	return sum
+	return b.g.Keep(sum)
 }
 
 // join gives the decoder's features x the encoder's: channels of both, x first.

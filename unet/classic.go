@@ -35,7 +35,7 @@ func (b *builder) classicDown(x, emb *graph.Node) (*graph.Node, []*graph.Node) {
 	var skips []*graph.Node
 	name := func() string { return fmt.Sprintf("downs.%d", len(skips)) }
 	keep := func(h *graph.Node) *graph.Node {
-		skips = append(skips, h)
+		skips = append(skips, b.g.Keep(h))
 		return h
 	}
 	x = keep(b.conv(name(), x, b.cfg.Channels, 3))
@@ -65,7 +65,7 @@ func (b *builder) classicUp(x, emb *graph.Node, skips []*graph.Node) *graph.Node
 			x = b.classicStage(name(), x, emb, b.width(level), b.attends(level))
 		}
 		if level > 0 {
-			x = b.conv(name()+".conv", b.g.Upsample(x, 2), x.Shape[3], 3)
+			x = b.g.Keep(b.conv(name()+".conv", b.g.Upsample(x, 2), x.Shape[3], 3))
 		}
 	}
 	return x

@@ -14,13 +14,13 @@ import (
 // at zero.
 func (b *builder) lean(x *graph.Node) *graph.Node {
 	emb := b.g.SiLU(b.embedding("embed", "0", "1", 4*b.cfg.Channels))
-	x = b.conv("stem", b.g.SpaceToDepth(x, b.cfg.Fold), b.cfg.Channels, 3)
+	x = b.g.Keep(b.conv("stem", b.g.SpaceToDepth(x, b.cfg.Fold), b.cfg.Channels, 3))
 	last := len(b.cfg.Multipliers) - 1
 	var skips []*graph.Node
 	for level := range last {
 		x = b.leanBlocks("down", x, emb, level)
 		skips = append(skips, x)
-		x = b.conv(fmt.Sprintf("down.%d.half", level), b.g.SpaceToDepth(x, 2), b.width(level+1), 1)
+		x = b.g.Keep(b.conv(fmt.Sprintf("down.%d.half", level), b.g.SpaceToDepth(x, 2), b.width(level+1), 1))
 	}
 	x = b.leanBlocks("down", x, emb, last)
 	if !b.cfg.NoMiddleAttention {
@@ -28,7 +28,7 @@ func (b *builder) lean(x *graph.Node) *graph.Node {
 	}
 	x = b.leanBlocks("up", x, emb, last)
 	for level := last - 1; level >= 0; level-- {
-		x = b.conv(fmt.Sprintf("up.%d.double", level+1), x, 4*b.width(level), 1)
+		x = b.g.Keep(b.conv(fmt.Sprintf("up.%d.double", level+1), x, 4*b.width(level), 1))
 		x = b.join(b.g.DepthToSpace(x, 2), skips[level])
 		x = b.leanBlocks("up", x, emb, level)
 	}

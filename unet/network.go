@@ -30,8 +30,9 @@ type Inputs struct {
 
 // Build adds a network to a graph and returns its raw prediction,
 // [N, H, W, OutChannels]. Its parameters become variables labelled as
-// [Parameters] names them; a second network in the same graph shares them. An
-// invalid configuration and inputs that do not fit it are errors.
+// [Parameters] names them; a second network in the same graph shares them. What
+// lies between its blocks is marked as kept, for [graph.Graph.RecomputedGradients].
+// An invalid configuration and inputs that do not fit it are errors.
 func Build(g *graph.Graph, cfg Config, in Inputs) (*graph.Node, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -49,6 +50,10 @@ func (b *builder) network() *graph.Node {
 	if b.in.Condition != nil {
 		x = b.g.Concat(3, b.in.Condition, x)
 	}
+	return b.g.Keep(b.family(b.g.Keep(x)))
+}
+
+func (b *builder) family(x *graph.Node) *graph.Node {
 	switch b.cfg.Family {
 	case FamilyPaper:
 		return b.paper(x)

@@ -24,7 +24,7 @@ func (b *builder) paper(x *graph.Node) *graph.Node {
 // paperDown is the encoder; it returns its last features and all that it leaves
 // for the decoder.
 func (b *builder) paperDown(x, emb *graph.Node) (*graph.Node, []*graph.Node) {
-	x = b.conv("stem", x, b.cfg.Channels, 3)
+	x = b.g.Keep(b.conv("stem", x, b.cfg.Channels, 3))
 	skips := []*graph.Node{x}
 	for level := range b.cfg.Multipliers {
 		for i := range b.cfg.Blocks {

@@ -20,6 +20,7 @@ type benchFlags struct {
 	threads, batch, runs int
 	side                 int
 	train, json, profile bool
+	recompute            bool
 }
 
 // benchResult is the output of "sr3 bench unet --json". A training step counts
@@ -30,6 +31,7 @@ type benchResult struct {
 	Side      int     `json:"side"`
 	Threads   int     `json:"threads"`
 	Train     bool    `json:"train"`
+	Recompute bool    `json:"recompute"`
 	SIMD      string  `json:"simd"`
 	Params    int64   `json:"params"`
 	MedianS   float64 `json:"median_s"`
@@ -67,11 +69,12 @@ func newBenchUNet(s *streams) *cobra.Command {
 		Long: `unet times a network with random weights, or with --model those of a model, on random
 input: one call, or with --train one step (forward, backward and Adam on the sum of absolute differences). One run
 that is not counted comes first. gflop counts multiplications and additions of
-convolutions and linear layers; a training step counts as three calls.
+convolutions and linear layers; a training step counts as three calls, also with
+--recompute, which computes a part of the forward pass twice to save memory.
 
 peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).`,
 		Example: `  sr3 bench unet --config faces16-128 --threads 2 --runs 5 --json
-  sr3 bench unet --config tiny --train
+  sr3 bench unet --config tiny --train --recompute
   sr3 bench unet --model photo-x4 --side 256
   SR3_SIMD=avx2 sr3 bench unet --config lean-photo --side 256`,
 		Args: noArgs,
@@ -94,6 +97,7 @@ peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).
 	fl.IntVar(&f.runs, "runs", 5, "timed runs")
 	fl.IntVar(&f.side, "side", 0, "side of the images (default: what the network is made for)")
 	fl.BoolVar(&f.train, "train", false, "time a training step")
+	fl.BoolVar(&f.recompute, "recompute", false, "compute activations again in the backward pass instead of keeping them")
 	fl.BoolVar(&f.profile, "profile", false, "also print the time by kind of operation")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
 	return cmd
@@ -102,6 +106,9 @@ peak_rss_mib is the largest memory of the whole process (Linux; null elsewhere).
 func (f *benchFlags) check(cmd *cobra.Command) error {
 	if f.batch < 1 || f.batch > 4096 || f.runs < 1 || f.runs > 1e6 || f.side < 0 {
 		return usagef("--batch %d, --runs %d, --side %d: want positive numbers", f.batch, f.runs, f.side)
+	}
+	if f.recompute && !f.train {
+		return usagef("--recompute: one call keeps no activations; want --train with it")
 	}
 	if f.model != "" && cmd.Flags().Changed("config") {
 		return usagef("--config %s and --model %s: want one of them", f.config, f.model)
@@ -133,7 +140,7 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, 
 		return nil, nil, err
 	}
 	threads := threadsOrAll(f.threads)
-	program, err := benchProgram(cfg, params, net.weights, f.batch, side, f.train, cpu.Options{Threads: threads, Profile: true})
+	program, err := benchProgram(cfg, params, net.weights, f.batch, side, f.gradients(), cpu.Options{Threads: threads, Profile: true})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -161,21 +168,35 @@ func (f *benchFlags) measure(cmd *cobra.Command) (*benchResult, []cpu.StepTime, 
 	}
 	median := times[len(times)/2]
 	return &benchResult{
-		Config: net.name, Batch: f.batch, Side: side, Threads: threads, Train: f.train, SIMD: kernel.Active().String(),
+		Config: net.name, Batch: f.batch, Side: side, Threads: threads, Train: f.train, Recompute: f.recompute, SIMD: kernel.Active().String(),
 		Params: unet.Count(params), MedianS: median, MinS: times[0], GFLOP: gflop, GFLOPPerS: gflop / median,
 		PeakRSSMiB: peakRSS(), ProgramMiB: float64(program.MemoryBytes()) / (1 << 20),
 		ConvGFLOPPerS: convolutionSpeed(program.Profile(), f.runs),
 	}, program.Profile(), nil
 }
 
-// benchProgram compiles a call or a training step with random input.
-func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, batch, side int, training bool, o cpu.Options) (*cpu.Program, error) {
+// differentiate is a way to make gradients.
+type differentiate func(g *graph.Graph, loss *graph.Node, wrt []*graph.Node) []*graph.Node
+
+// gradients is the way that the flags ask for, nil for none.
+func (f *benchFlags) gradients() differentiate {
+	switch {
+	case !f.train:
+		return nil
+	case f.recompute:
+		return (*graph.Graph).RecomputedGradients
+	}
+	return (*graph.Graph).Gradients
+}
+
+// benchProgram compiles a call or, given a way to make gradients, a training step, with random input.
+func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, batch, side int, gradients differentiate, o cpu.Options) (*cpu.Program, error) {
 	g := graph.New()
 	in := unet.Inputs{Noisy: g.Input("noisy", batch, side, side, cfg.OutChannels), Level: g.Input("level", batch)}
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
 		in.Condition = g.Input("condition", batch, side, side, rest)
 	}
-	if training && cfg.Dropout > 0 {
+	if gradients != nil && cfg.Dropout > 0 {
 		in.Seed = g.Input("seed", 2)
 	}
 	out, err := unet.Build(g, cfg, in)
@@ -187,12 +208,12 @@ func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, ba
 		vars.Provide(p.Name, cpu.Source{Len: p.Len(), Read: func(dst []float32) { weights(dst, p, uint64(i)) }})
 	}
 	outputs := []*graph.Node{out}
-	if training {
+	if gradients != nil {
 		target := in.Condition
 		if target == nil {
 			target = in.Noisy
 		}
-		outputs = benchStep(g, params, g.Sum(g.Abs(g.Sub(out, target))))
+		outputs = benchStep(g, params, g.Sum(g.Abs(g.Sub(out, target))), gradients)
 	}
 	program, err := cpu.Compile(g, vars, outputs, o)
 	if err != nil {
@@ -211,14 +232,14 @@ func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, ba
 }
 
 // benchStep adds Adam on the gradients of the loss.
-func benchStep(g *graph.Graph, params []unet.Param, loss *graph.Node) []*graph.Node {
+func benchStep(g *graph.Graph, params []unet.Param, loss *graph.Node, gradients differentiate) []*graph.Node {
 	wrt := make([]*graph.Node, len(params))
 	for i, p := range params {
 		wrt[i] = g.Variable(p.Name, p.Shape...)
 	}
 	hyper := g.Input("hyper", graph.AdamHyper)
 	outputs := []*graph.Node{loss}
-	for i, d := range g.Gradients(loss, wrt) {
+	for i, d := range gradients(g, loss, wrt) {
 		m, v := g.Variable("m:"+params[i].Name, params[i].Shape...), g.Variable("v:"+params[i].Name, params[i].Shape...)
 		outputs = append(outputs, g.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, wrt[i], d, m, v, hyper, nil))
 	}

@@ -180,7 +180,7 @@ func runTiny(cfg unet.Config, side, threads int) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := benchProgram(cfg, params, randomWeights, 1, side, false, cpu.Options{Threads: threads})
+	p, err := benchProgram(cfg, params, randomWeights, 1, side, nil, cpu.Options{Threads: threads})
 	if err != nil {
 		return nil, err
 	}
@@ -231,7 +231,7 @@ func smallSpeed() float64 {
 	if errFlops != nil || errParams != nil {
 		return 0
 	}
-	p, err := benchProgram(cfg, params, randomWeights, 1, side, false, cpu.Options{})
+	p, err := benchProgram(cfg, params, randomWeights, 1, side, nil, cpu.Options{})
 	if err != nil {
 		return 0
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/sr3-go/sr3/internal/graph"
 )
 
-// Updates run after all other steps, and what a run computes is from before them.
+// What a run computes is from before its updates: each of them waits for all that
+// reads its variables (see [compiler.update]).
 
 // updatedBy lists the variables that an Adam node changes: the parameter, its
 // moments, and its average if there is one.
@@ -15,15 +16,21 @@ func updatedBy(n *graph.Node) []*graph.Node {
 	return append([]*graph.Node{n.Inputs[0], n.Inputs[2], n.Inputs[3]}, n.Inputs[5:]...)
 }
 
-// save copies variables that are changed by updates and are, at the same time,
-// outputs, gradients or hyperparameters: all of these are values from before the
-// updates of the run. There are none in an ordinary training step.
-func (c *compiler) save(outputs []*graph.Node) {
+// readAtEnd lists what is read when all steps have run: outputs, and what updates
+// that come last read.
+func (c *compiler) readAtEnd(outputs []*graph.Node) []*graph.Node {
 	readers := slices.Clone(outputs)
 	for _, n := range c.updates {
 		readers = append(readers, n.Inputs[1], n.Inputs[4])
 	}
-	for _, n := range readers {
+	return readers
+}
+
+// save copies variables that are changed by updates and are, at the same time,
+// outputs, gradients or hyperparameters: all of these are values from before the
+// updates of the run. There are none in an ordinary training step.
+func (c *compiler) save(outputs []*graph.Node) {
+	for _, n := range c.readAtEnd(outputs) {
 		if v := sourceVariable(n); v == nil || !c.updated[v] || c.saved[n] != nil {
 			continue
 		}
@@ -43,7 +50,7 @@ func (c *compiler) before(n *graph.Node) *buffer {
 	return b
 }
 
-// adam lowers the update of one parameter; it runs after all other steps.
+// adam lowers the update of one parameter.
 func (c *compiler) adam(n *graph.Node, op *graph.Adam) {
 	p, m, v := c.in(n.Inputs[0]), c.in(n.Inputs[2]), c.in(n.Inputs[3])
 	g, h := c.before(n.Inputs[1]), c.before(n.Inputs[4])

@@ -12,10 +12,11 @@ type compiler struct {
 	program *Program
 	vars    *Variables
 	order   []*graph.Node // the needed nodes but for updates
-	updates []*graph.Node // these come after everything that reads the variables
+	updates []*graph.Node // these come after everything that reads their variables
 	users   map[*graph.Node][]*graph.Node
-	updated map[*graph.Node]bool // variables that the program itself changes
-	kept    map[*graph.Node]bool // outputs: they must be materialised
+	updated map[*graph.Node]bool          // variables that the program itself changes
+	kept    map[*graph.Node]bool          // outputs: they must be materialised
+	copies  map[*graph.Node][]*graph.Node // nodes that compute the same, each itself among them
 
 	values    map[*graph.Node]*buffer
 	saved     map[*graph.Node]*buffer // values of updated variables before the updates
@@ -26,6 +27,7 @@ type compiler struct {
 	sums      map[*graph.Node]*channelSums  // sums that the producer of a value gathers
 	joined    map[*graph.Node]bool          // joins whose consumers read the parts
 	softmaxes map[*graph.Node]*softmaxState // what attention leaves to its gradient
+	taken     map[*graph.Node]int           // how many nodes a convolution does, by the first of its copies
 	fixed     int64                         // floats in fixed buffers other than variables
 }
 
@@ -36,7 +38,7 @@ func newCompiler(vars *Variables, threads int) *compiler {
 		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
-		softmaxes: map[*graph.Node]*softmaxState{},
+		softmaxes: map[*graph.Node]*softmaxState{}, taken: map[*graph.Node]int{},
 	}
 }
 
@@ -48,10 +50,7 @@ func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
 			return fmt.Errorf("%v: %w", n, err)
 		}
 	}
-	c.save(outputs)
-	for _, n := range c.updates {
-		c.adam(n, n.Op.(*graph.Adam))
-	}
+	c.update(outputs)
 	for _, n := range outputs {
 		if c.values[n] == nil {
 			return fmt.Errorf("%v belongs to another graph", n)
@@ -60,46 +59,6 @@ func (c *compiler) compile(g *graph.Graph, outputs []*graph.Node) error {
 	}
 	c.place()
 	return nil
-}
-
-// analyse finds the needed nodes and who uses them.
-func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
-	needed := map[*graph.Node]bool{}
-	c.users = map[*graph.Node][]*graph.Node{}
-	c.updated = map[*graph.Node]bool{}
-	c.kept = map[*graph.Node]bool{}
-	for _, n := range outputs {
-		needed[n], c.kept[n] = true, true
-	}
-	nodes := g.Nodes()
-	for id := len(nodes) - 1; id >= 0; id-- {
-		n := nodes[id]
-		if !needed[n] {
-			continue
-		}
-		for _, in := range n.Inputs {
-			needed[in] = true
-			c.users[in] = append(c.users[in], n)
-		}
-	}
-	for _, n := range nodes {
-		if needed[n] && len(n.Inputs) == 0 { // these are there before any step
-			c.order = append(c.order, n)
-		}
-	}
-	for _, n := range nodes {
-		if !needed[n] || len(n.Inputs) == 0 {
-			continue
-		}
-		if _, ok := n.Op.(*graph.Adam); !ok {
-			c.order = append(c.order, n)
-			continue
-		}
-		c.updates = append(c.updates, n)
-		for _, v := range updatedBy(n) {
-			c.updated[v] = true
-		}
-	}
 }
 
 // index is the number of the step being built.

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math"
 	"slices"
 
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
@@ -30,8 +31,12 @@ func (c *compiler) epilogue(n *graph.Node) (*epilogue, []phase) {
 		e.rows = c.in(n.Inputs[2])
 	}
 	var shift *buffer
-	for !c.kept[e.node] && len(c.users[e.node]) == 1 {
-		next := c.users[e.node][0]
+	first := c.copies[n][0]
+	limit := math.MaxInt
+	if first != n {
+		limit = c.taken[first] // all copies round alike
+	}
+	for next := c.onlyReader(e.node); next != nil && c.taken[n] < limit; next = c.onlyReader(e.node) {
 		switch op := next.Op.(type) {
 		case *graph.Binary:
 			other := next.Inputs[0]
@@ -61,6 +66,7 @@ func (c *compiler) epilogue(n *graph.Node) (*epilogue, []phase) {
 		}
 		e.node = next
 		c.takenIn[next] = true
+		c.taken[n]++
 	}
 	return e, c.shiftRows(e, shift)
 }

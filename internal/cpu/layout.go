@@ -47,21 +47,22 @@ func (c *compiler) readInPlace(n *graph.Node) bool {
 			return false
 		}
 	}
-	for _, user := range c.users[n] {
-		ok := false
+	for _, user := range c.readers(n) {
+		ok, from := false, c.copies[user.Inputs[0]]
+		isJoin := len(from) > 0 && from[0] == c.copies[n][0]
 		switch op := user.Op.(type) {
 		case *graph.GroupStats:
 			ok = !slices.ContainsFunc(n.Inputs, func(in *graph.Node) bool { return c.sums[in] == nil })
 		case *graph.GroupNorm:
-			ok = user.Inputs[0] == n && c.absorbed(user)
+			ok = isJoin && c.absorbed(user)
 		case *graph.Conv2D:
-			ok = user.Inputs[0] == n && user.Inputs[1] != n && isPointwise(user.Inputs[1].Shape, op.Stride)
+			ok = isJoin && user.Inputs[1] != user.Inputs[0] && isPointwise(user.Inputs[1].Shape, op.Stride)
 		}
 		if !ok {
 			return false
 		}
 	}
-	return !c.kept[n]
+	return !slices.ContainsFunc(c.copies[n], func(m *graph.Node) bool { return c.kept[m] })
 }
 
 func (c *compiler) slice(n *graph.Node, op *graph.Slice) {
@@ -119,8 +120,7 @@ func (c *compiler) spaceToDepth(n *graph.Node, f int, large, folded graph.Shape,
 }
 
 func (c *compiler) upsample(n *graph.Node, op *graph.Upsample) {
-	if len(c.users[n]) == 1 {
-		user := c.users[n][0]
+	if user := c.onlyReader(n); user != nil {
 		if conv, ok := user.Op.(*graph.Conv2D); ok && c.upsampled(user, conv) != nil {
 			return // the convolution reads the small image
 		}

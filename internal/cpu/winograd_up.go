@@ -51,7 +51,7 @@ const upMinTiles = 16
 func (c *compiler) upsampled(n *graph.Node, op *graph.Conv2D) *graph.Node {
 	x, w := n.Inputs[0], n.Inputs[1]
 	up, ok := x.Op.(*graph.Upsample)
-	if !ok || up.Factor != 2 || c.kept[x] || len(c.users[x]) > 1 || op.Pad != 1 || op.Stride != 1 {
+	if !ok || up.Factor != 2 || c.onlyReader(x) == nil || op.Pad != 1 || op.Stride != 1 {
 		return nil
 	}
 	small := x.Inputs[0]

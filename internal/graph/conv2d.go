@@ -39,9 +39,21 @@ func (o *Conv2D) shape(in []Shape) (Shape, error) {
 
 func (o *Conv2D) grad(g *Graph, n, dy *Node) []*Node {
 	x, w := n.Inputs[0], n.Inputs[1]
-	grads := []*Node{
-		g.apply(&Conv2DInputGrad{Stride: o.Stride, Pad: o.Pad, Dims: x.Shape}, dy, w),
-		g.apply(&Conv2DWeightGrad{Stride: o.Stride, Pad: o.Pad, Dims: w.Shape}, x, dy),
+	byInput := func() *Node {
+		return g.apply(&Conv2DInputGrad{Stride: o.Stride, Pad: o.Pad, Dims: x.Shape}, dy, w)
+	}
+	byWeights := func() *Node {
+		return g.apply(&Conv2DWeightGrad{Stride: o.Stride, Pad: o.Pad, Dims: w.Shape}, x, dy)
+	}
+	// Both take much room to compute: the larger one should not lie there while the
+	// other one is computed.
+	grads := make([]*Node, 2)
+	if x.Shape.Size() < w.Shape.Size() {
+		grads[0] = byInput()
+		grads[1] = byWeights()
+	} else {
+		grads[1] = byWeights()
+		grads[0] = byInput()
 	}
 	if len(n.Inputs) == 3 {
 		grads = append(grads, g.Reshape(g.Sum(dy, 0, 1, 2), w.Shape[3]))

@@ -4,6 +4,13 @@ package graph
 // of wrt (reverse-mode differentiation). A node that the loss does not depend on
 // gets a constant zero.
 func (g *Graph) Gradients(loss *Node, wrt []*Node) []*Node {
+	return g.backward(loss, wrt, func(n *Node) *Node { return n })
+}
+
+// backward walks from the loss to the first node. of gives, for a node whose
+// gradient is due, the node whose value and inputs the gradient reads: itself, or
+// one that computes the same again.
+func (g *Graph) backward(loss *Node, wrt []*Node, of func(*Node) *Node) []*Node {
 	if loss.Shape.Size() != 1 {
 		panic("graph: the gradient is taken of a scalar")
 	}
@@ -15,7 +22,7 @@ func (g *Graph) Gradients(loss *Node, wrt []*Node) []*Node {
 		if dy == nil || !needed[id] || len(n.Inputs) == 0 {
 			continue
 		}
-		for i, dx := range n.Op.grad(g, n, dy) {
+		for i, dx := range n.Op.grad(g, of(n), dy) {
 			in := n.Inputs[i]
 			if dx == nil || !needed[in.ID] {
 				continue

@@ -62,11 +62,12 @@ type Graph struct {
 	nodes     []*Node
 	variables map[string]*Node
 	inputs    map[string]*Node
+	kept      map[*Node]bool // see Keep
 }
 
 // New returns an empty graph.
 func New() *Graph {
-	return &Graph{variables: map[string]*Node{}, inputs: map[string]*Node{}}
+	return &Graph{variables: map[string]*Node{}, inputs: map[string]*Node{}, kept: map[*Node]bool{}}
 }
 
 // Nodes returns all nodes; every node comes after its inputs.
