@@ -20,8 +20,6 @@ TEXT ·dropoutAVX2(SB), NOSPLIT, $88-80
 	MOVQ         dst_base+0(FP), AX
 	MOVQ         x_base+24(FP), CX
 	MOVQ         dst_len+8(FP), DX
-	VBROADCASTSS threshold+72(FP), Y0
-	VBROADCASTSS scale+76(FP), Y1
 	MOVQ         seed+48(FP), BX
 	MOVQ         BX, SI
 	SHRQ         $0x20, SI
@@ -72,348 +70,457 @@ TEXT ·dropoutAVX2(SB), NOSPLIT, $88-80
 	SHRQ         $0x20, R8
 	XORL         R8, SI
 	MOVL         SI, 4(SP)
-	VPBROADCASTQ counter+64(FP), Y2
-	VPADDQ       countersAVX2<>+0(SB), Y2, Y2
-	SUBQ         $0x00000020, DX
-	JL           pairsEnd
+	VPBROADCASTQ counter+64(FP), Y0
+	VPADDQ       countersAVX2<>+0(SB), Y0, Y0
+	SUBQ         $0x00000030, DX
+	JL           manyEnd
 
-pairs:
-	VBROADCASTSS (SP), Y3
-	VBROADCASTSS 4(SP), Y4
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y5
-	VPSRLQ       $0x20, Y2, Y6
-	VXORPS       Y3, Y6, Y6
-	VPSRLQ       $0x20, Y5, Y7
-	VXORPS       Y4, Y7, Y7
-	VPADDQ       countersAVX2<>+32(SB), Y2, Y2
-	VBROADCASTSS 80(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y9
-	VPSRLQ       $0x20, Y2, Y10
-	VXORPS       Y3, Y10, Y10
-	VPSRLQ       $0x20, Y9, Y3
-	VXORPS       Y4, Y3, Y3
-	VPADDQ       countersAVX2<>+32(SB), Y2, Y2
-	VBROADCASTSS 80(SP), Y4
-	VBROADCASTSS 8(SP), Y11
-	VBROADCASTSS 12(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y7, Y7
-	VPSRLQ       $0x20, Y7, Y13
-	VPXOR        Y11, Y8, Y8
-	VPXOR        Y13, Y8, Y8
-	VPSRLQ       $0x20, Y6, Y13
-	VPXOR        Y12, Y5, Y5
-	VPXOR        Y13, Y5, Y5
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y10, Y10
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
-	VPSRLQ       $0x20, Y3, Y13
-	VPXOR        Y11, Y4, Y4
-	VPXOR        Y13, Y4, Y4
-	VPSRLQ       $0x20, Y10, Y11
-	VPXOR        Y12, Y9, Y9
-	VPXOR        Y11, Y9, Y9
-	VBROADCASTSS 16(SP), Y11
-	VBROADCASTSS 20(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y8, Y8
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y5, Y5
-	VPSRLQ       $0x20, Y5, Y13
-	VPXOR        Y11, Y7, Y7
-	VPXOR        Y13, Y7, Y7
-	VPSRLQ       $0x20, Y8, Y13
-	VPXOR        Y12, Y6, Y6
-	VPXOR        Y13, Y6, Y6
+many:
+	VBROADCASTSS (SP), Y1
+	VBROADCASTSS 4(SP), Y2
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y0, Y3
+	VPSRLQ       $0x20, Y0, Y4
+	VXORPS       Y1, Y4, Y4
+	VPSRLQ       $0x20, Y3, Y5
+	VXORPS       Y2, Y5, Y5
+	VPADDQ       countersAVX2<>+32(SB), Y0, Y0
+	VBROADCASTSS 80(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y0, Y7
+	VPSRLQ       $0x20, Y0, Y8
+	VXORPS       Y1, Y8, Y8
+	VPSRLQ       $0x20, Y7, Y9
+	VXORPS       Y2, Y9, Y9
+	VPADDQ       countersAVX2<>+32(SB), Y0, Y0
+	VBROADCASTSS 80(SP), Y10
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y0, Y11
+	VPSRLQ       $0x20, Y0, Y12
+	VXORPS       Y1, Y12, Y12
+	VPSRLQ       $0x20, Y11, Y1
+	VXORPS       Y2, Y1, Y1
+	VPADDQ       countersAVX2<>+32(SB), Y0, Y0
+	VBROADCASTSS 80(SP), Y2
+	VBROADCASTSS 8(SP), Y13
+	VBROADCASTSS 12(SP), Y14
 	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y9, Y9
-	VPSRLQ       $0x20, Y9, Y13
-	VPXOR        Y11, Y3, Y3
-	VPXOR        Y13, Y3, Y3
-	VPSRLQ       $0x20, Y4, Y11
-	VPXOR        Y12, Y10, Y10
-	VPXOR        Y11, Y10, Y10
-	VBROADCASTSS 24(SP), Y11
-	VBROADCASTSS 28(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y7, Y7
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y6, Y6
-	VPSRLQ       $0x20, Y6, Y13
-	VPXOR        Y11, Y5, Y5
-	VPXOR        Y13, Y5, Y5
-	VPSRLQ       $0x20, Y7, Y13
-	VPXOR        Y12, Y8, Y8
-	VPXOR        Y13, Y8, Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y10, Y10
-	VPSRLQ       $0x20, Y10, Y13
-	VPXOR        Y11, Y9, Y9
-	VPXOR        Y13, Y9, Y9
-	VPSRLQ       $0x20, Y3, Y11
-	VPXOR        Y12, Y4, Y4
-	VPXOR        Y11, Y4, Y4
-	VBROADCASTSS 32(SP), Y11
-	VBROADCASTSS 36(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y5, Y5
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y8, Y8
-	VPSRLQ       $0x20, Y8, Y13
-	VPXOR        Y11, Y6, Y6
-	VPXOR        Y13, Y6, Y6
-	VPSRLQ       $0x20, Y5, Y13
-	VPXOR        Y12, Y7, Y7
-	VPXOR        Y13, Y7, Y7
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y9, Y9
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
-	VPSRLQ       $0x20, Y4, Y13
-	VPXOR        Y11, Y10, Y10
-	VPXOR        Y13, Y10, Y10
-	VPSRLQ       $0x20, Y9, Y11
-	VPXOR        Y12, Y3, Y3
-	VPXOR        Y11, Y3, Y3
-	VBROADCASTSS 40(SP), Y11
-	VBROADCASTSS 44(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y7, Y7
-	VPSRLQ       $0x20, Y7, Y13
-	VPXOR        Y11, Y8, Y8
-	VPXOR        Y13, Y8, Y8
-	VPSRLQ       $0x20, Y6, Y13
-	VPXOR        Y12, Y5, Y5
-	VPXOR        Y13, Y5, Y5
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y10, Y10
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
-	VPSRLQ       $0x20, Y3, Y13
-	VPXOR        Y11, Y4, Y4
-	VPXOR        Y13, Y4, Y4
-	VPSRLQ       $0x20, Y10, Y11
-	VPXOR        Y12, Y9, Y9
-	VPXOR        Y11, Y9, Y9
-	VBROADCASTSS 48(SP), Y11
-	VBROADCASTSS 52(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y8, Y8
 	VPMULUDQ     philoxMultiplier1<>+0(SB), Y5, Y5
-	VPSRLQ       $0x20, Y5, Y13
-	VPXOR        Y11, Y7, Y7
-	VPXOR        Y13, Y7, Y7
-	VPSRLQ       $0x20, Y8, Y13
-	VPXOR        Y12, Y6, Y6
+	VPSRLQ       $0x20, Y5, Y15
 	VPXOR        Y13, Y6, Y6
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
+	VPXOR        Y15, Y6, Y6
+	VPSRLQ       $0x20, Y4, Y15
+	VPXOR        Y14, Y3, Y3
+	VPXOR        Y15, Y3, Y3
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y8, Y8
 	VPMULUDQ     philoxMultiplier1<>+0(SB), Y9, Y9
-	VPSRLQ       $0x20, Y9, Y13
-	VPXOR        Y11, Y3, Y3
-	VPXOR        Y13, Y3, Y3
-	VPSRLQ       $0x20, Y4, Y11
-	VPXOR        Y12, Y10, Y10
-	VPXOR        Y11, Y10, Y10
-	VBROADCASTSS 56(SP), Y11
-	VBROADCASTSS 60(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y7, Y7
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y6, Y6
-	VPSRLQ       $0x20, Y6, Y13
-	VPXOR        Y11, Y5, Y5
-	VPXOR        Y13, Y5, Y5
-	VPSRLQ       $0x20, Y7, Y13
-	VPXOR        Y12, Y8, Y8
-	VPXOR        Y13, Y8, Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y10, Y10
-	VPSRLQ       $0x20, Y10, Y13
-	VPXOR        Y11, Y9, Y9
-	VPXOR        Y13, Y9, Y9
-	VPSRLQ       $0x20, Y3, Y11
-	VPXOR        Y12, Y4, Y4
-	VPXOR        Y11, Y4, Y4
-	VBROADCASTSS 64(SP), Y11
-	VBROADCASTSS 68(SP), Y12
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y5, Y5
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y8, Y8
-	VPSRLQ       $0x20, Y8, Y13
-	VPXOR        Y11, Y6, Y6
-	VPXOR        Y13, Y6, Y6
-	VPSRLQ       $0x20, Y5, Y13
-	VPXOR        Y12, Y7, Y7
-	VPXOR        Y13, Y7, Y7
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y9, Y9
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
-	VPSRLQ       $0x20, Y4, Y13
-	VPXOR        Y11, Y10, Y10
+	VPSRLQ       $0x20, Y9, Y15
 	VPXOR        Y13, Y10, Y10
-	VPSRLQ       $0x20, Y9, Y11
-	VPXOR        Y12, Y3, Y3
-	VPXOR        Y11, Y3, Y3
-	VBROADCASTSS 72(SP), Y11
-	VBROADCASTSS 76(SP), Y12
+	VPXOR        Y15, Y10, Y10
+	VPSRLQ       $0x20, Y8, Y15
+	VPXOR        Y14, Y7, Y7
+	VPXOR        Y15, Y7, Y7
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y12, Y12
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y15
+	VPXOR        Y13, Y2, Y2
+	VPXOR        Y15, Y2, Y2
+	VPSRLQ       $0x20, Y12, Y13
+	VPXOR        Y14, Y11, Y11
+	VPXOR        Y13, Y11, Y11
+	VBROADCASTSS 16(SP), Y13
+	VBROADCASTSS 20(SP), Y14
 	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y7, Y7
-	VPSHUFD      $0xb1, Y7, Y7
-	VPXOR        Y11, Y8, Y8
-	VPXOR        Y7, Y8, Y8
-	VPBLENDD     $0xaa, Y7, Y8, Y7
-	VPSHUFD      $0xb1, Y6, Y6
-	VPXOR        Y12, Y5, Y5
-	VPXOR        Y6, Y5, Y5
-	VPBLENDD     $0xaa, Y6, Y5, Y6
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y10, Y10
 	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
-	VPSHUFD      $0xb1, Y3, Y3
-	VPXOR        Y11, Y4, Y4
-	VPXOR        Y3, Y4, Y4
-	VPBLENDD     $0xaa, Y3, Y4, Y3
-	VPSHUFD      $0xb1, Y10, Y4
-	VPXOR        Y12, Y9, Y9
-	VPXOR        Y4, Y9, Y9
-	VPBLENDD     $0xaa, Y4, Y9, Y4
-	VPUNPCKLQDQ  Y6, Y7, Y5
-	VPUNPCKHQDQ  Y6, Y7, Y6
-	VPUNPCKLQDQ  Y4, Y3, Y7
-	VPUNPCKHQDQ  Y4, Y3, Y3
-	VMOVUPS      (CX), Y4
-	VPMAXUD      Y0, Y5, Y8
-	VPCMPEQD     Y5, Y8, Y8
-	VMULPS       Y1, Y4, Y4
-	VANDPS       Y8, Y4, Y4
-	VMOVUPS      Y4, (AX)
-	VMOVUPS      32(CX), Y4
-	VPMAXUD      Y0, Y6, Y5
-	VPCMPEQD     Y6, Y5, Y5
-	VMULPS       Y1, Y4, Y4
-	VANDPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 32(AX)
-	VMOVUPS      64(CX), Y4
-	VPMAXUD      Y0, Y7, Y5
-	VPCMPEQD     Y7, Y5, Y5
-	VMULPS       Y1, Y4, Y4
-	VANDPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 64(AX)
-	VMOVUPS      96(CX), Y4
-	VPMAXUD      Y0, Y3, Y5
-	VPCMPEQD     Y3, Y5, Y5
-	VMULPS       Y1, Y4, Y4
-	VANDPS       Y5, Y4, Y4
-	VMOVUPS      Y4, 96(AX)
-	ADDQ         $0x00000080, CX
-	ADDQ         $0x00000080, AX
-	SUBQ         $0x00000020, DX
-	JGE          pairs
+	VPSRLQ       $0x20, Y3, Y15
+	VPXOR        Y13, Y5, Y5
+	VPXOR        Y15, Y5, Y5
+	VPSRLQ       $0x20, Y6, Y15
+	VPXOR        Y14, Y4, Y4
+	VPXOR        Y15, Y4, Y4
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y10, Y10
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y15
+	VPXOR        Y13, Y9, Y9
+	VPXOR        Y15, Y9, Y9
+	VPSRLQ       $0x20, Y10, Y15
+	VPXOR        Y14, Y8, Y8
+	VPXOR        Y15, Y8, Y8
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y2
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y11, Y11
+	VPSRLQ       $0x20, Y11, Y15
+	VPXOR        Y13, Y1, Y1
+	VPXOR        Y15, Y1, Y1
+	VPSRLQ       $0x20, Y2, Y13
+	VPXOR        Y14, Y12, Y12
+	VPXOR        Y13, Y12, Y12
+	VBROADCASTSS 24(SP), Y13
+	VBROADCASTSS 28(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y5, Y5
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y15
+	VPXOR        Y13, Y3, Y3
+	VPXOR        Y15, Y3, Y3
+	VPSRLQ       $0x20, Y5, Y15
+	VPXOR        Y14, Y6, Y6
+	VPXOR        Y15, Y6, Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y9, Y9
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y8, Y8
+	VPSRLQ       $0x20, Y8, Y15
+	VPXOR        Y13, Y7, Y7
+	VPXOR        Y15, Y7, Y7
+	VPSRLQ       $0x20, Y9, Y15
+	VPXOR        Y14, Y10, Y10
+	VPXOR        Y15, Y10, Y10
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y1, Y1
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y12, Y12
+	VPSRLQ       $0x20, Y12, Y15
+	VPXOR        Y13, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPSRLQ       $0x20, Y1, Y13
+	VPXOR        Y14, Y2, Y2
+	VPXOR        Y13, Y2, Y2
+	VBROADCASTSS 32(SP), Y13
+	VBROADCASTSS 36(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y15
+	VPXOR        Y13, Y4, Y4
+	VPXOR        Y15, Y4, Y4
+	VPSRLQ       $0x20, Y3, Y15
+	VPXOR        Y14, Y5, Y5
+	VPXOR        Y15, Y5, Y5
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y7, Y7
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y10, Y10
+	VPSRLQ       $0x20, Y10, Y15
+	VPXOR        Y13, Y8, Y8
+	VPXOR        Y15, Y8, Y8
+	VPSRLQ       $0x20, Y7, Y15
+	VPXOR        Y14, Y9, Y9
+	VPXOR        Y15, Y9, Y9
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y11, Y11
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y15
+	VPXOR        Y13, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VPSRLQ       $0x20, Y11, Y13
+	VPXOR        Y14, Y1, Y1
+	VPXOR        Y13, Y1, Y1
+	VBROADCASTSS 40(SP), Y13
+	VBROADCASTSS 44(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y5, Y5
+	VPSRLQ       $0x20, Y5, Y15
+	VPXOR        Y13, Y6, Y6
+	VPXOR        Y15, Y6, Y6
+	VPSRLQ       $0x20, Y4, Y15
+	VPXOR        Y14, Y3, Y3
+	VPXOR        Y15, Y3, Y3
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y8, Y8
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y9, Y9
+	VPSRLQ       $0x20, Y9, Y15
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y15, Y10, Y10
+	VPSRLQ       $0x20, Y8, Y15
+	VPXOR        Y14, Y7, Y7
+	VPXOR        Y15, Y7, Y7
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y12, Y12
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y15
+	VPXOR        Y13, Y2, Y2
+	VPXOR        Y15, Y2, Y2
+	VPSRLQ       $0x20, Y12, Y13
+	VPXOR        Y14, Y11, Y11
+	VPXOR        Y13, Y11, Y11
+	VBROADCASTSS 48(SP), Y13
+	VBROADCASTSS 52(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
+	VPSRLQ       $0x20, Y3, Y15
+	VPXOR        Y13, Y5, Y5
+	VPXOR        Y15, Y5, Y5
+	VPSRLQ       $0x20, Y6, Y15
+	VPXOR        Y14, Y4, Y4
+	VPXOR        Y15, Y4, Y4
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y10, Y10
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y7, Y7
+	VPSRLQ       $0x20, Y7, Y15
+	VPXOR        Y13, Y9, Y9
+	VPXOR        Y15, Y9, Y9
+	VPSRLQ       $0x20, Y10, Y15
+	VPXOR        Y14, Y8, Y8
+	VPXOR        Y15, Y8, Y8
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y2
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y11, Y11
+	VPSRLQ       $0x20, Y11, Y15
+	VPXOR        Y13, Y1, Y1
+	VPXOR        Y15, Y1, Y1
+	VPSRLQ       $0x20, Y2, Y13
+	VPXOR        Y14, Y12, Y12
+	VPXOR        Y13, Y12, Y12
+	VBROADCASTSS 56(SP), Y13
+	VBROADCASTSS 60(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y5, Y5
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y15
+	VPXOR        Y13, Y3, Y3
+	VPXOR        Y15, Y3, Y3
+	VPSRLQ       $0x20, Y5, Y15
+	VPXOR        Y14, Y6, Y6
+	VPXOR        Y15, Y6, Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y9, Y9
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y8, Y8
+	VPSRLQ       $0x20, Y8, Y15
+	VPXOR        Y13, Y7, Y7
+	VPXOR        Y15, Y7, Y7
+	VPSRLQ       $0x20, Y9, Y15
+	VPXOR        Y14, Y10, Y10
+	VPXOR        Y15, Y10, Y10
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y1, Y1
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y12, Y12
+	VPSRLQ       $0x20, Y12, Y15
+	VPXOR        Y13, Y11, Y11
+	VPXOR        Y15, Y11, Y11
+	VPSRLQ       $0x20, Y1, Y13
+	VPXOR        Y14, Y2, Y2
+	VPXOR        Y13, Y2, Y2
+	VBROADCASTSS 64(SP), Y13
+	VBROADCASTSS 68(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y6, Y6
+	VPSRLQ       $0x20, Y6, Y15
+	VPXOR        Y13, Y4, Y4
+	VPXOR        Y15, Y4, Y4
+	VPSRLQ       $0x20, Y3, Y15
+	VPXOR        Y14, Y5, Y5
+	VPXOR        Y15, Y5, Y5
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y7, Y7
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y10, Y10
+	VPSRLQ       $0x20, Y10, Y15
+	VPXOR        Y13, Y8, Y8
+	VPXOR        Y15, Y8, Y8
+	VPSRLQ       $0x20, Y7, Y15
+	VPXOR        Y14, Y9, Y9
+	VPXOR        Y15, Y9, Y9
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y11, Y11
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y15
+	VPXOR        Y13, Y12, Y12
+	VPXOR        Y15, Y12, Y12
+	VPSRLQ       $0x20, Y11, Y13
+	VPXOR        Y14, Y1, Y1
+	VPXOR        Y13, Y1, Y1
+	VBROADCASTSS 72(SP), Y13
+	VBROADCASTSS 76(SP), Y14
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y5, Y5
+	VPSHUFD      $0xb1, Y5, Y5
+	VPXOR        Y13, Y6, Y6
+	VPXOR        Y5, Y6, Y6
+	VPBLENDD     $0xaa, Y5, Y6, Y5
+	VPSHUFD      $0xb1, Y4, Y4
+	VPXOR        Y14, Y3, Y3
+	VPXOR        Y4, Y3, Y3
+	VPBLENDD     $0xaa, Y4, Y3, Y4
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y8, Y8
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y9, Y9
+	VPSHUFD      $0xb1, Y9, Y3
+	VPXOR        Y13, Y10, Y10
+	VPXOR        Y3, Y10, Y10
+	VPBLENDD     $0xaa, Y3, Y10, Y3
+	VPSHUFD      $0xb1, Y8, Y6
+	VPXOR        Y14, Y7, Y7
+	VPXOR        Y6, Y7, Y7
+	VPBLENDD     $0xaa, Y6, Y7, Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y12, Y12
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y1, Y1
+	VPSHUFD      $0xb1, Y1, Y1
+	VPXOR        Y13, Y2, Y2
+	VPXOR        Y1, Y2, Y2
+	VPBLENDD     $0xaa, Y1, Y2, Y1
+	VPSHUFD      $0xb1, Y12, Y2
+	VPXOR        Y14, Y11, Y11
+	VPXOR        Y2, Y11, Y11
+	VPBLENDD     $0xaa, Y2, Y11, Y2
+	VPUNPCKLQDQ  Y4, Y5, Y7
+	VPUNPCKHQDQ  Y4, Y5, Y4
+	VPUNPCKLQDQ  Y6, Y3, Y5
+	VPUNPCKHQDQ  Y6, Y3, Y3
+	VPUNPCKLQDQ  Y2, Y1, Y6
+	VPUNPCKHQDQ  Y2, Y1, Y1
+	VMOVUPS      (CX), Y2
+	VBROADCASTSS threshold+72(FP), Y8
+	VBROADCASTSS scale+76(FP), Y9
+	VPMAXUD      Y8, Y7, Y8
+	VPCMPEQD     Y7, Y8, Y8
+	VMULPS       Y9, Y2, Y2
+	VANDPS       Y8, Y2, Y2
+	VMOVUPS      Y2, (AX)
+	VMOVUPS      32(CX), Y2
+	VBROADCASTSS threshold+72(FP), Y7
+	VBROADCASTSS scale+76(FP), Y8
+	VPMAXUD      Y7, Y4, Y7
+	VPCMPEQD     Y4, Y7, Y7
+	VMULPS       Y8, Y2, Y2
+	VANDPS       Y7, Y2, Y2
+	VMOVUPS      Y2, 32(AX)
+	VMOVUPS      64(CX), Y2
+	VBROADCASTSS threshold+72(FP), Y4
+	VBROADCASTSS scale+76(FP), Y7
+	VPMAXUD      Y4, Y5, Y4
+	VPCMPEQD     Y5, Y4, Y4
+	VMULPS       Y7, Y2, Y2
+	VANDPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 64(AX)
+	VMOVUPS      96(CX), Y2
+	VBROADCASTSS threshold+72(FP), Y4
+	VBROADCASTSS scale+76(FP), Y5
+	VPMAXUD      Y4, Y3, Y4
+	VPCMPEQD     Y3, Y4, Y4
+	VMULPS       Y5, Y2, Y2
+	VANDPS       Y4, Y2, Y2
+	VMOVUPS      Y2, 96(AX)
+	VMOVUPS      128(CX), Y2
+	VBROADCASTSS threshold+72(FP), Y3
+	VBROADCASTSS scale+76(FP), Y4
+	VPMAXUD      Y3, Y6, Y3
+	VPCMPEQD     Y6, Y3, Y3
+	VMULPS       Y4, Y2, Y2
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 128(AX)
+	VMOVUPS      160(CX), Y2
+	VBROADCASTSS threshold+72(FP), Y3
+	VBROADCASTSS scale+76(FP), Y4
+	VPMAXUD      Y3, Y1, Y3
+	VPCMPEQD     Y1, Y3, Y3
+	VMULPS       Y4, Y2, Y2
+	VANDPS       Y3, Y2, Y2
+	VMOVUPS      Y2, 160(AX)
+	ADDQ         $0x000000c0, CX
+	ADDQ         $0x000000c0, AX
+	SUBQ         $0x00000030, DX
+	JGE          many
 
-pairsEnd:
-	ADDQ $0x00000020, DX
+manyEnd:
+	ADDQ $0x00000030, DX
 	JZ   done
 	MOVQ $0x0000000000000008, BX
 
 rest:
-	VBROADCASTSS (SP), Y3
-	VBROADCASTSS 4(SP), Y4
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y5
-	VPSRLQ       $0x20, Y2, Y6
-	VXORPS       Y3, Y6, Y6
-	VPSRLQ       $0x20, Y5, Y3
-	VXORPS       Y4, Y3, Y3
-	VPADDQ       countersAVX2<>+32(SB), Y2, Y2
-	VBROADCASTSS 80(SP), Y4
-	VBROADCASTSS 8(SP), Y7
-	VBROADCASTSS 12(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
-	VPSRLQ       $0x20, Y3, Y9
-	VPXOR        Y7, Y4, Y4
-	VPXOR        Y9, Y4, Y4
-	VPSRLQ       $0x20, Y6, Y7
-	VPXOR        Y8, Y5, Y5
-	VPXOR        Y7, Y5, Y5
-	VBROADCASTSS 16(SP), Y7
-	VBROADCASTSS 20(SP), Y8
+	VBROADCASTSS (SP), Y1
+	VBROADCASTSS 4(SP), Y2
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y0, Y3
+	VPSRLQ       $0x20, Y0, Y4
+	VXORPS       Y1, Y4, Y4
+	VPSRLQ       $0x20, Y3, Y1
+	VXORPS       Y2, Y1, Y1
+	VPADDQ       countersAVX2<>+32(SB), Y0, Y0
+	VBROADCASTSS 80(SP), Y2
+	VBROADCASTSS 8(SP), Y5
+	VBROADCASTSS 12(SP), Y6
 	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y5, Y5
-	VPSRLQ       $0x20, Y5, Y9
-	VPXOR        Y7, Y3, Y3
-	VPXOR        Y9, Y3, Y3
-	VPSRLQ       $0x20, Y4, Y7
-	VPXOR        Y8, Y6, Y6
-	VPXOR        Y7, Y6, Y6
-	VBROADCASTSS 24(SP), Y7
-	VBROADCASTSS 28(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y6, Y6
-	VPSRLQ       $0x20, Y6, Y9
-	VPXOR        Y7, Y5, Y5
-	VPXOR        Y9, Y5, Y5
-	VPSRLQ       $0x20, Y3, Y7
-	VPXOR        Y8, Y4, Y4
-	VPXOR        Y7, Y4, Y4
-	VBROADCASTSS 32(SP), Y7
-	VBROADCASTSS 36(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y5, Y5
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
-	VPSRLQ       $0x20, Y4, Y9
-	VPXOR        Y7, Y6, Y6
-	VPXOR        Y9, Y6, Y6
-	VPSRLQ       $0x20, Y5, Y7
-	VPXOR        Y8, Y3, Y3
-	VPXOR        Y7, Y3, Y3
-	VBROADCASTSS 40(SP), Y7
-	VBROADCASTSS 44(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y7
+	VPXOR        Y5, Y2, Y2
+	VPXOR        Y7, Y2, Y2
+	VPSRLQ       $0x20, Y4, Y5
+	VPXOR        Y6, Y3, Y3
+	VPXOR        Y5, Y3, Y3
+	VBROADCASTSS 16(SP), Y5
+	VBROADCASTSS 20(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y2
 	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
-	VPSRLQ       $0x20, Y3, Y9
+	VPSRLQ       $0x20, Y3, Y7
+	VPXOR        Y5, Y1, Y1
+	VPXOR        Y7, Y1, Y1
+	VPSRLQ       $0x20, Y2, Y5
+	VPXOR        Y6, Y4, Y4
+	VPXOR        Y5, Y4, Y4
+	VBROADCASTSS 24(SP), Y5
+	VBROADCASTSS 28(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y1, Y1
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y7
+	VPXOR        Y5, Y3, Y3
+	VPXOR        Y7, Y3, Y3
+	VPSRLQ       $0x20, Y1, Y5
+	VPXOR        Y6, Y2, Y2
+	VPXOR        Y5, Y2, Y2
+	VBROADCASTSS 32(SP), Y5
+	VBROADCASTSS 36(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y7
+	VPXOR        Y5, Y4, Y4
 	VPXOR        Y7, Y4, Y4
-	VPXOR        Y9, Y4, Y4
-	VPSRLQ       $0x20, Y6, Y7
-	VPXOR        Y8, Y5, Y5
-	VPXOR        Y7, Y5, Y5
-	VBROADCASTSS 48(SP), Y7
-	VBROADCASTSS 52(SP), Y8
+	VPSRLQ       $0x20, Y3, Y5
+	VPXOR        Y6, Y1, Y1
+	VPXOR        Y5, Y1, Y1
+	VBROADCASTSS 40(SP), Y5
+	VBROADCASTSS 44(SP), Y6
 	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y5, Y5
-	VPSRLQ       $0x20, Y5, Y9
-	VPXOR        Y7, Y3, Y3
-	VPXOR        Y9, Y3, Y3
-	VPSRLQ       $0x20, Y4, Y7
-	VPXOR        Y8, Y6, Y6
-	VPXOR        Y7, Y6, Y6
-	VBROADCASTSS 56(SP), Y7
-	VBROADCASTSS 60(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y6, Y6
-	VPSRLQ       $0x20, Y6, Y9
-	VPXOR        Y7, Y5, Y5
-	VPXOR        Y9, Y5, Y5
-	VPSRLQ       $0x20, Y3, Y7
-	VPXOR        Y8, Y4, Y4
-	VPXOR        Y7, Y4, Y4
-	VBROADCASTSS 64(SP), Y7
-	VBROADCASTSS 68(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y5, Y5
-	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
-	VPSRLQ       $0x20, Y4, Y9
-	VPXOR        Y7, Y6, Y6
-	VPXOR        Y9, Y6, Y6
-	VPSRLQ       $0x20, Y5, Y7
-	VPXOR        Y8, Y3, Y3
-	VPXOR        Y7, Y3, Y3
-	VBROADCASTSS 72(SP), Y7
-	VBROADCASTSS 76(SP), Y8
-	VPMULUDQ     philoxMultiplier0<>+0(SB), Y6, Y6
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y1, Y1
+	VPSRLQ       $0x20, Y1, Y7
+	VPXOR        Y5, Y2, Y2
+	VPXOR        Y7, Y2, Y2
+	VPSRLQ       $0x20, Y4, Y5
+	VPXOR        Y6, Y3, Y3
+	VPXOR        Y5, Y3, Y3
+	VBROADCASTSS 48(SP), Y5
+	VBROADCASTSS 52(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y2, Y2
 	VPMULUDQ     philoxMultiplier1<>+0(SB), Y3, Y3
-	VPSHUFD      $0xb1, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y7
+	VPXOR        Y5, Y1, Y1
+	VPXOR        Y7, Y1, Y1
+	VPSRLQ       $0x20, Y2, Y5
+	VPXOR        Y6, Y4, Y4
+	VPXOR        Y5, Y4, Y4
+	VBROADCASTSS 56(SP), Y5
+	VBROADCASTSS 60(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y1, Y1
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y4, Y4
+	VPSRLQ       $0x20, Y4, Y7
+	VPXOR        Y5, Y3, Y3
+	VPXOR        Y7, Y3, Y3
+	VPSRLQ       $0x20, Y1, Y5
+	VPXOR        Y6, Y2, Y2
+	VPXOR        Y5, Y2, Y2
+	VBROADCASTSS 64(SP), Y5
+	VBROADCASTSS 68(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y3, Y3
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y2, Y2
+	VPSRLQ       $0x20, Y2, Y7
+	VPXOR        Y5, Y4, Y4
 	VPXOR        Y7, Y4, Y4
-	VPXOR        Y3, Y4, Y4
-	VPBLENDD     $0xaa, Y3, Y4, Y3
-	VPSHUFD      $0xb1, Y6, Y4
-	VPXOR        Y8, Y5, Y5
-	VPXOR        Y4, Y5, Y5
-	VPBLENDD     $0xaa, Y4, Y5, Y4
-	VPUNPCKLQDQ  Y4, Y3, Y5
-	VPUNPCKHQDQ  Y4, Y3, Y3
+	VPSRLQ       $0x20, Y3, Y5
+	VPXOR        Y6, Y1, Y1
+	VPXOR        Y5, Y1, Y1
+	VBROADCASTSS 72(SP), Y5
+	VBROADCASTSS 76(SP), Y6
+	VPMULUDQ     philoxMultiplier0<>+0(SB), Y4, Y4
+	VPMULUDQ     philoxMultiplier1<>+0(SB), Y1, Y1
+	VPSHUFD      $0xb1, Y1, Y1
+	VPXOR        Y5, Y2, Y2
+	VPXOR        Y1, Y2, Y2
+	VPBLENDD     $0xaa, Y1, Y2, Y1
+	VPSHUFD      $0xb1, Y4, Y2
+	VPXOR        Y6, Y3, Y3
+	VPXOR        Y2, Y3, Y3
+	VPBLENDD     $0xaa, Y2, Y3, Y2
+	VPUNPCKLQDQ  Y2, Y1, Y3
+	VPUNPCKHQDQ  Y2, Y1, Y1
 	MOVQ         DX, SI
 	CMPQ         DX, BX
 	CMOVQGT      BX, SI
 	LEAQ         tailMask<>+32(SB), DI
 	NEGQ         SI
-	VMOVUPS      (DI)(SI*4), Y4
-	VMASKMOVPS   (CX), Y4, Y6
-	VPMAXUD      Y0, Y5, Y7
-	VPCMPEQD     Y5, Y7, Y7
-	VMULPS       Y1, Y6, Y6
-	VANDPS       Y7, Y6, Y6
-	VMASKMOVPS   Y6, Y4, (AX)
+	VMOVUPS      (DI)(SI*4), Y2
+	VMASKMOVPS   (CX), Y2, Y4
+	VBROADCASTSS threshold+72(FP), Y5
+	VBROADCASTSS scale+76(FP), Y6
+	VPMAXUD      Y5, Y3, Y5
+	VPCMPEQD     Y3, Y5, Y5
+	VMULPS       Y6, Y4, Y4
+	VANDPS       Y5, Y4, Y4
+	VMASKMOVPS   Y4, Y2, (AX)
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000020, AX
 	SUBQ         $0x00000008, DX
@@ -423,13 +530,15 @@ rest:
 	CMOVQGT      BX, SI
 	LEAQ         tailMask<>+32(SB), DI
 	NEGQ         SI
-	VMOVUPS      (DI)(SI*4), Y4
-	VMASKMOVPS   (CX), Y4, Y5
-	VPMAXUD      Y0, Y3, Y6
-	VPCMPEQD     Y3, Y6, Y6
-	VMULPS       Y1, Y5, Y5
-	VANDPS       Y6, Y5, Y5
-	VMASKMOVPS   Y5, Y4, (AX)
+	VMOVUPS      (DI)(SI*4), Y2
+	VMASKMOVPS   (CX), Y2, Y3
+	VBROADCASTSS threshold+72(FP), Y4
+	VBROADCASTSS scale+76(FP), Y5
+	VPMAXUD      Y4, Y1, Y4
+	VPCMPEQD     Y1, Y4, Y4
+	VMULPS       Y5, Y3, Y3
+	VANDPS       Y4, Y3, Y3
+	VMASKMOVPS   Y3, Y2, (AX)
 	ADDQ         $0x00000020, CX
 	ADDQ         $0x00000020, AX
 	SUBQ         $0x00000008, DX
@@ -522,10 +631,10 @@ TEXT ·dropoutAVX512(SB), NOSPLIT, $88-80
 	VPADDQ       countersAVX512<>+0(SB), Z4, Z4
 	MOVL         $0x00005555, CX
 	KMOVW        CX, K1
-	SUBQ         $0x00000040, BX
-	JL           pairsEnd
+	SUBQ         $0x00000080, BX
+	JL           manyEnd
 
-pairs:
+many:
 	VBROADCASTSS (SP), Z5
 	VBROADCASTSS 4(SP), Z6
 	VPMULUDQ     Z2, Z4, Z7
@@ -538,142 +647,268 @@ pairs:
 	VPMULUDQ     Z2, Z4, Z11
 	VPSRLQ       $0x20, Z4, Z12
 	VPXORD       Z5, Z12, Z12
-	VPSRLQ       $0x20, Z11, Z5
+	VPSRLQ       $0x20, Z11, Z13
+	VPXORD       Z6, Z13, Z13
+	VPADDQ       countersAVX512<>+64(SB), Z4, Z4
+	VBROADCASTSS 80(SP), Z14
+	VPMULUDQ     Z2, Z4, Z15
+	VPSRLQ       $0x20, Z4, Z16
+	VPXORD       Z5, Z16, Z16
+	VPSRLQ       $0x20, Z15, Z17
+	VPXORD       Z6, Z17, Z17
+	VPADDQ       countersAVX512<>+64(SB), Z4, Z4
+	VBROADCASTSS 80(SP), Z18
+	VPMULUDQ     Z2, Z4, Z19
+	VPSRLQ       $0x20, Z4, Z20
+	VPXORD       Z5, Z20, Z20
+	VPSRLQ       $0x20, Z19, Z5
 	VPXORD       Z6, Z5, Z5
 	VPADDQ       countersAVX512<>+64(SB), Z4, Z4
 	VBROADCASTSS 80(SP), Z6
-	VBROADCASTSS 8(SP), Z13
-	VBROADCASTSS 12(SP), Z14
+	VBROADCASTSS 8(SP), Z21
+	VBROADCASTSS 12(SP), Z22
 	VPMULUDQ     Z2, Z8, Z8
 	VPMULUDQ     Z3, Z9, Z9
-	VPSRLQ       $0x20, Z9, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z10
-	VPSRLQ       $0x20, Z8, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z7
+	VPSRLQ       $0x20, Z9, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z10
+	VPSRLQ       $0x20, Z8, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z7
 	VPMULUDQ     Z2, Z12, Z12
+	VPMULUDQ     Z3, Z13, Z13
+	VPSRLQ       $0x20, Z13, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z14
+	VPSRLQ       $0x20, Z12, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z11
+	VPMULUDQ     Z2, Z16, Z16
+	VPMULUDQ     Z3, Z17, Z17
+	VPSRLQ       $0x20, Z17, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z18
+	VPSRLQ       $0x20, Z16, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z15
+	VPMULUDQ     Z2, Z20, Z20
 	VPMULUDQ     Z3, Z5, Z5
-	VPSRLQ       $0x20, Z5, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z6
-	VPSRLQ       $0x20, Z12, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z11
-	VBROADCASTSS 16(SP), Z13
-	VBROADCASTSS 20(SP), Z14
+	VPSRLQ       $0x20, Z5, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z6
+	VPSRLQ       $0x20, Z20, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z19
+	VBROADCASTSS 16(SP), Z21
+	VBROADCASTSS 20(SP), Z22
 	VPMULUDQ     Z2, Z10, Z10
 	VPMULUDQ     Z3, Z7, Z7
-	VPSRLQ       $0x20, Z7, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z9
-	VPSRLQ       $0x20, Z10, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z8
-	VPMULUDQ     Z2, Z6, Z6
+	VPSRLQ       $0x20, Z7, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z9
+	VPSRLQ       $0x20, Z10, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z8
+	VPMULUDQ     Z2, Z14, Z14
 	VPMULUDQ     Z3, Z11, Z11
-	VPSRLQ       $0x20, Z11, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z5
-	VPSRLQ       $0x20, Z6, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z12
-	VBROADCASTSS 24(SP), Z13
-	VBROADCASTSS 28(SP), Z14
+	VPSRLQ       $0x20, Z11, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z13
+	VPSRLQ       $0x20, Z14, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z12
+	VPMULUDQ     Z2, Z18, Z18
+	VPMULUDQ     Z3, Z15, Z15
+	VPSRLQ       $0x20, Z15, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z17
+	VPSRLQ       $0x20, Z18, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z16
+	VPMULUDQ     Z2, Z6, Z6
+	VPMULUDQ     Z3, Z19, Z19
+	VPSRLQ       $0x20, Z19, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z5
+	VPSRLQ       $0x20, Z6, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z20
+	VBROADCASTSS 24(SP), Z21
+	VBROADCASTSS 28(SP), Z22
 	VPMULUDQ     Z2, Z9, Z9
 	VPMULUDQ     Z3, Z8, Z8
-	VPSRLQ       $0x20, Z8, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z7
-	VPSRLQ       $0x20, Z9, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z10
-	VPMULUDQ     Z2, Z5, Z5
+	VPSRLQ       $0x20, Z8, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z7
+	VPSRLQ       $0x20, Z9, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z10
+	VPMULUDQ     Z2, Z13, Z13
 	VPMULUDQ     Z3, Z12, Z12
-	VPSRLQ       $0x20, Z12, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z11
-	VPSRLQ       $0x20, Z5, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z6
-	VBROADCASTSS 32(SP), Z13
-	VBROADCASTSS 36(SP), Z14
+	VPSRLQ       $0x20, Z12, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z11
+	VPSRLQ       $0x20, Z13, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z14
+	VPMULUDQ     Z2, Z17, Z17
+	VPMULUDQ     Z3, Z16, Z16
+	VPSRLQ       $0x20, Z16, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z15
+	VPSRLQ       $0x20, Z17, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z18
+	VPMULUDQ     Z2, Z5, Z5
+	VPMULUDQ     Z3, Z20, Z20
+	VPSRLQ       $0x20, Z20, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z19
+	VPSRLQ       $0x20, Z5, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z6
+	VBROADCASTSS 32(SP), Z21
+	VBROADCASTSS 36(SP), Z22
 	VPMULUDQ     Z2, Z7, Z7
 	VPMULUDQ     Z3, Z10, Z10
-	VPSRLQ       $0x20, Z10, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z8
-	VPSRLQ       $0x20, Z7, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z9
+	VPSRLQ       $0x20, Z10, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z8
+	VPSRLQ       $0x20, Z7, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z9
 	VPMULUDQ     Z2, Z11, Z11
+	VPMULUDQ     Z3, Z14, Z14
+	VPSRLQ       $0x20, Z14, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z12
+	VPSRLQ       $0x20, Z11, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z13
+	VPMULUDQ     Z2, Z15, Z15
+	VPMULUDQ     Z3, Z18, Z18
+	VPSRLQ       $0x20, Z18, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z16
+	VPSRLQ       $0x20, Z15, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z17
+	VPMULUDQ     Z2, Z19, Z19
 	VPMULUDQ     Z3, Z6, Z6
-	VPSRLQ       $0x20, Z6, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z12
-	VPSRLQ       $0x20, Z11, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z5
-	VBROADCASTSS 40(SP), Z13
-	VBROADCASTSS 44(SP), Z14
+	VPSRLQ       $0x20, Z6, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z20
+	VPSRLQ       $0x20, Z19, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z5
+	VBROADCASTSS 40(SP), Z21
+	VBROADCASTSS 44(SP), Z22
 	VPMULUDQ     Z2, Z8, Z8
 	VPMULUDQ     Z3, Z9, Z9
-	VPSRLQ       $0x20, Z9, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z10
-	VPSRLQ       $0x20, Z8, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z7
+	VPSRLQ       $0x20, Z9, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z10
+	VPSRLQ       $0x20, Z8, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z7
 	VPMULUDQ     Z2, Z12, Z12
+	VPMULUDQ     Z3, Z13, Z13
+	VPSRLQ       $0x20, Z13, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z14
+	VPSRLQ       $0x20, Z12, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z11
+	VPMULUDQ     Z2, Z16, Z16
+	VPMULUDQ     Z3, Z17, Z17
+	VPSRLQ       $0x20, Z17, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z18
+	VPSRLQ       $0x20, Z16, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z15
+	VPMULUDQ     Z2, Z20, Z20
 	VPMULUDQ     Z3, Z5, Z5
-	VPSRLQ       $0x20, Z5, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z6
-	VPSRLQ       $0x20, Z12, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z11
-	VBROADCASTSS 48(SP), Z13
-	VBROADCASTSS 52(SP), Z14
+	VPSRLQ       $0x20, Z5, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z6
+	VPSRLQ       $0x20, Z20, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z19
+	VBROADCASTSS 48(SP), Z21
+	VBROADCASTSS 52(SP), Z22
 	VPMULUDQ     Z2, Z10, Z10
 	VPMULUDQ     Z3, Z7, Z7
-	VPSRLQ       $0x20, Z7, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z9
-	VPSRLQ       $0x20, Z10, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z8
-	VPMULUDQ     Z2, Z6, Z6
+	VPSRLQ       $0x20, Z7, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z9
+	VPSRLQ       $0x20, Z10, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z8
+	VPMULUDQ     Z2, Z14, Z14
 	VPMULUDQ     Z3, Z11, Z11
-	VPSRLQ       $0x20, Z11, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z5
-	VPSRLQ       $0x20, Z6, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z12
-	VBROADCASTSS 56(SP), Z13
-	VBROADCASTSS 60(SP), Z14
+	VPSRLQ       $0x20, Z11, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z13
+	VPSRLQ       $0x20, Z14, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z12
+	VPMULUDQ     Z2, Z18, Z18
+	VPMULUDQ     Z3, Z15, Z15
+	VPSRLQ       $0x20, Z15, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z17
+	VPSRLQ       $0x20, Z18, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z16
+	VPMULUDQ     Z2, Z6, Z6
+	VPMULUDQ     Z3, Z19, Z19
+	VPSRLQ       $0x20, Z19, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z5
+	VPSRLQ       $0x20, Z6, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z20
+	VBROADCASTSS 56(SP), Z21
+	VBROADCASTSS 60(SP), Z22
 	VPMULUDQ     Z2, Z9, Z9
 	VPMULUDQ     Z3, Z8, Z8
-	VPSRLQ       $0x20, Z8, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z7
-	VPSRLQ       $0x20, Z9, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z10
-	VPMULUDQ     Z2, Z5, Z5
+	VPSRLQ       $0x20, Z8, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z7
+	VPSRLQ       $0x20, Z9, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z10
+	VPMULUDQ     Z2, Z13, Z13
 	VPMULUDQ     Z3, Z12, Z12
-	VPSRLQ       $0x20, Z12, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z11
-	VPSRLQ       $0x20, Z5, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z6
-	VBROADCASTSS 64(SP), Z13
-	VBROADCASTSS 68(SP), Z14
+	VPSRLQ       $0x20, Z12, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z11
+	VPSRLQ       $0x20, Z13, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z14
+	VPMULUDQ     Z2, Z17, Z17
+	VPMULUDQ     Z3, Z16, Z16
+	VPSRLQ       $0x20, Z16, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z15
+	VPSRLQ       $0x20, Z17, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z18
+	VPMULUDQ     Z2, Z5, Z5
+	VPMULUDQ     Z3, Z20, Z20
+	VPSRLQ       $0x20, Z20, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z19
+	VPSRLQ       $0x20, Z5, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z6
+	VBROADCASTSS 64(SP), Z21
+	VBROADCASTSS 68(SP), Z22
 	VPMULUDQ     Z2, Z7, Z7
 	VPMULUDQ     Z3, Z10, Z10
-	VPSRLQ       $0x20, Z10, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z8
-	VPSRLQ       $0x20, Z7, Z15
-	VPTERNLOGD   $0x96, Z14, Z15, Z9
+	VPSRLQ       $0x20, Z10, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z8
+	VPSRLQ       $0x20, Z7, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z9
 	VPMULUDQ     Z2, Z11, Z11
+	VPMULUDQ     Z3, Z14, Z14
+	VPSRLQ       $0x20, Z14, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z12
+	VPSRLQ       $0x20, Z11, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z13
+	VPMULUDQ     Z2, Z15, Z15
+	VPMULUDQ     Z3, Z18, Z18
+	VPSRLQ       $0x20, Z18, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z16
+	VPSRLQ       $0x20, Z15, Z23
+	VPTERNLOGD   $0x96, Z22, Z23, Z17
+	VPMULUDQ     Z2, Z19, Z19
 	VPMULUDQ     Z3, Z6, Z6
-	VPSRLQ       $0x20, Z6, Z15
-	VPTERNLOGD   $0x96, Z13, Z15, Z12
-	VPSRLQ       $0x20, Z11, Z13
-	VPTERNLOGD   $0x96, Z14, Z13, Z5
-	VBROADCASTSS 72(SP), Z13
-	VBROADCASTSS 76(SP), Z14
+	VPSRLQ       $0x20, Z6, Z23
+	VPTERNLOGD   $0x96, Z21, Z23, Z20
+	VPSRLQ       $0x20, Z19, Z21
+	VPTERNLOGD   $0x96, Z22, Z21, Z5
+	VBROADCASTSS 72(SP), Z21
+	VBROADCASTSS 76(SP), Z22
 	VPMULUDQ     Z2, Z8, Z8
 	VPMULUDQ     Z3, Z9, Z9
 	VPSHUFD      $0xb1, Z9, Z9
-	VPTERNLOGD   $0x96, Z13, Z10, K1, Z9
+	VPTERNLOGD   $0x96, Z21, Z10, K1, Z9
 	VPSHUFD      $0xb1, Z8, Z8
-	VPTERNLOGD   $0x96, Z14, Z7, K1, Z8
+	VPTERNLOGD   $0x96, Z22, Z7, K1, Z8
 	VPMULUDQ     Z2, Z12, Z12
+	VPMULUDQ     Z3, Z13, Z13
+	VPSHUFD      $0xb1, Z13, Z7
+	VPTERNLOGD   $0x96, Z21, Z14, K1, Z7
+	VPSHUFD      $0xb1, Z12, Z10
+	VPTERNLOGD   $0x96, Z22, Z11, K1, Z10
+	VPMULUDQ     Z2, Z16, Z16
+	VPMULUDQ     Z3, Z17, Z17
+	VPSHUFD      $0xb1, Z17, Z11
+	VPTERNLOGD   $0x96, Z21, Z18, K1, Z11
+	VPSHUFD      $0xb1, Z16, Z12
+	VPTERNLOGD   $0x96, Z22, Z15, K1, Z12
+	VPMULUDQ     Z2, Z20, Z20
 	VPMULUDQ     Z3, Z5, Z5
 	VPSHUFD      $0xb1, Z5, Z5
-	VPTERNLOGD   $0x96, Z13, Z6, K1, Z5
-	VPSHUFD      $0xb1, Z12, Z6
-	VPTERNLOGD   $0x96, Z14, Z11, K1, Z6
-	VPUNPCKLQDQ  Z8, Z9, Z7
+	VPTERNLOGD   $0x96, Z21, Z6, K1, Z5
+	VPSHUFD      $0xb1, Z20, Z6
+	VPTERNLOGD   $0x96, Z22, Z19, K1, Z6
+	VPUNPCKLQDQ  Z8, Z9, Z13
 	VPUNPCKHQDQ  Z8, Z9, Z8
-	VPUNPCKLQDQ  Z6, Z5, Z9
+	VPUNPCKLQDQ  Z10, Z7, Z9
+	VPUNPCKHQDQ  Z10, Z7, Z7
+	VPUNPCKLQDQ  Z12, Z11, Z10
+	VPUNPCKHQDQ  Z12, Z11, Z11
+	VPUNPCKLQDQ  Z6, Z5, Z12
 	VPUNPCKHQDQ  Z6, Z5, Z5
 	VMOVUPS      (DX), Z6
-	VPCMPUD      $0x05, Z0, Z7, K2
+	VPCMPUD      $0x05, Z0, Z13, K2
 	VMULPS.Z     Z1, Z6, K2, Z6
 	VMOVUPS      Z6, (AX)
 	VMOVUPS      64(DX), Z6
@@ -685,16 +920,32 @@ pairs:
 	VMULPS.Z     Z1, Z6, K2, Z6
 	VMOVUPS      Z6, 128(AX)
 	VMOVUPS      192(DX), Z6
-	VPCMPUD      $0x05, Z0, Z5, K2
+	VPCMPUD      $0x05, Z0, Z7, K2
 	VMULPS.Z     Z1, Z6, K2, Z6
 	VMOVUPS      Z6, 192(AX)
-	ADDQ         $0x00000100, DX
-	ADDQ         $0x00000100, AX
-	SUBQ         $0x00000040, BX
-	JGE          pairs
+	VMOVUPS      256(DX), Z6
+	VPCMPUD      $0x05, Z0, Z10, K2
+	VMULPS.Z     Z1, Z6, K2, Z6
+	VMOVUPS      Z6, 256(AX)
+	VMOVUPS      320(DX), Z6
+	VPCMPUD      $0x05, Z0, Z11, K2
+	VMULPS.Z     Z1, Z6, K2, Z6
+	VMOVUPS      Z6, 320(AX)
+	VMOVUPS      384(DX), Z6
+	VPCMPUD      $0x05, Z0, Z12, K2
+	VMULPS.Z     Z1, Z6, K2, Z6
+	VMOVUPS      Z6, 384(AX)
+	VMOVUPS      448(DX), Z6
+	VPCMPUD      $0x05, Z0, Z5, K2
+	VMULPS.Z     Z1, Z6, K2, Z6
+	VMOVUPS      Z6, 448(AX)
+	ADDQ         $0x00000200, DX
+	ADDQ         $0x00000200, AX
+	SUBQ         $0x00000080, BX
+	JGE          many
 
-pairsEnd:
-	ADDQ $0x00000040, BX
+manyEnd:
+	ADDQ $0x00000080, BX
 	JZ   done
 	MOVQ $0x0000000000000010, SI
 

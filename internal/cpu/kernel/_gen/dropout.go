@@ -200,34 +200,37 @@ func (v *vector) dropUnless(x, word, threshold, scale reg.VecVirtual) reg.VecVir
 	return x
 }
 
-// emitDropout writes the loops over two vectors of blocks, and over one of which the
-// last may be ragged.
+// emitDropout writes the loops over several vectors of blocks, and over one of which
+// the last may be ragged.
 func emitDropout(v *vector) {
 	table := "counters" + v.name
 	counterTable(v, table)
 	v.begin("dropout", "func(dst, x []float32, seed, stream, counter uint64, threshold uint32, scale float32)",
 		"dst[i] = x[i]*scale, or 0 where word i of the stream from that counter on is less than threshold.")
 	dst, x, n := v.base("dst"), v.base("x"), v.length("dst")
-	threshold, scale := v.scalar("threshold"), v.scalar("scale")
+	unroll, scalar := 3, v.scalar // more blocks at a time are worth reading the scalars again
+	if v.wide() {
+		held := map[string]reg.VecVirtual{"threshold": v.scalar("threshold"), "scale": v.scalar("scale")}
+		unroll, scalar = 4, func(name string) reg.VecVirtual { return held[name] }
+	}
 	v.preload("philoxMultiplier0", "philoxMultiplier1")
 	p := newPhilox(v, table)
 	apply := func(word reg.VecVirtual, at int, part bool) {
-		y := v.dropUnless(v.load(Mem{Base: x, Disp: at}, part), word, threshold, scale)
+		y := v.dropUnless(v.load(Mem{Base: x, Disp: at}, part), word, scalar("threshold"), scalar("scale"))
 		v.store(y, Mem{Base: dst, Disp: at}, part)
 	}
-	const unroll = 2
 	size := unroll * 2 * v.lanes
 	v.SUBQ(U32(size), n)
-	v.JL(LabelRef("pairsEnd"))
-	v.Label("pairs")
+	v.JL(LabelRef("manyEnd"))
+	v.Label("many")
 	for i, word := range p.blocks(unroll) {
 		apply(word, i*v.bytes(), false)
 	}
 	v.ADDQ(U32(4*size), x)
 	v.ADDQ(U32(4*size), dst)
 	v.SUBQ(U32(size), n)
-	v.JGE(LabelRef("pairs"))
-	v.Label("pairsEnd")
+	v.JGE(LabelRef("many"))
+	v.Label("manyEnd")
 	v.ADDQ(U32(size), n)
 	v.JZ(LabelRef("done"))
 
