@@ -5,7 +5,6 @@ import (
 
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
-	"github.com/sr3-go/sr3/internal/philox"
 )
 
 // chunk is how many elements one work item of an elementwise loop has: enough to
@@ -287,7 +286,8 @@ func (c *compiler) affine(n *graph.Node, op *graph.Affine) {
 	}))
 }
 
-// dropout draws the mask of [graph.Graph.Dropout] four elements at a time.
+// dropout draws the mask of [graph.Graph.Dropout]. Chunks begin at a multiple of the
+// four elements that one block of random words serves.
 func (c *compiler) dropout(n *graph.Node, op *graph.Dropout) {
 	x, seed := c.in(n.Inputs[0]), c.in(n.Inputs[1])
 	out := c.outInPlace(n, x)
@@ -295,16 +295,6 @@ func (c *compiler) dropout(n *graph.Node, op *graph.Dropout) {
 	threshold := uint32(math.Ceil(float64(op.Rate) * (1 << 32))) // word/2^32 < rate
 	c.emit("dropout", chunks(x.size, func(lo, hi int) {
 		key := uint64(seed.data[0]) | uint64(seed.data[1])<<24
-		stream := philox.New(key, op.Site)
-		for i := lo; i < hi; i += 4 {
-			words := stream.Uint32x4(uint64(i / 4))
-			for j := i; j < min(i+4, hi); j++ {
-				v := x.data[j] * keep
-				if words[j-i] < threshold {
-					v = 0
-				}
-				out.data[j] = v
-			}
-		}
+		kernel.Dropout(out.data[lo:hi], x.data[lo:hi], key, op.Site, uint64(lo/4), threshold, keep)
 	}))
 }

@@ -24,6 +24,7 @@ func BenchmarkElementwise(b *testing.B) {
 		{"Exp", func() { Exp(z, x) }},
 		{"Sin", func() { Sin(z, x) }},
 		{"Cos", func() { Cos(z, x) }},
+		{"Dropout", func() { Dropout(z, x, 1, 2, 3, 1<<30, 1.25) }},
 		{"Transpose", func() { Transpose(z, width, x, n/width, width, n/width) }},
 		{"Silu", func() { Silu(z, x) }},
 		{"SiluGrad", func() { SiluGrad(z, x, y) }},

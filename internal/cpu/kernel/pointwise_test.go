@@ -268,6 +268,7 @@ func TestAllocates(t *testing.T) {
 			Silu(x, y)
 			Sin(x, y)
 			Transpose(x, 10, y, 10, 9, 9)
+			Dropout(x, y, 1, 2, 3, 4, 1)
 			SiluGrad(x, x, y)
 			AddRow(x, x, row)
 			NormApply(x, y, row, row, true)
@@ -291,6 +292,7 @@ func TestLengthsPanic(t *testing.T) {
 		"Axpy":          func() { Axpy(two, 1, three) },
 		"Exp":           func() { Exp(two, three) },
 		"Sin":           func() { Sin(two, three) },
+		"Dropout":       func() { Dropout(two, three, 0, 0, 0, 0, 1) },
 		"Dot":           func() { Dot(two, three) },
 		"AddRow":        func() { AddRow(three, three, two) },
 		"AddRow empty":  func() { AddRow(three, three, nil) },

@@ -13,6 +13,7 @@ type table struct {
 	exp, sigmoid, silu       func(dst, x []float32)
 	siluGrad                 func(dst, x, g []float32)
 	sin, cos                 func(dst, x []float32) (largest float32)
+	dropout                  func(dst, x []float32, seed, stream, counter uint64, threshold uint32, scale float32)
 	transpose                func(dst []float32, dstStride int, src []float32, srcStride, blocks int)
 	sum, sumSquares          func(x []float32) float64
 	dot                      func(x, y []float32) float64
@@ -57,6 +58,7 @@ var goTable = &table{
 	siluGrad:            refSiluGrad,
 	sin:                 refSin,
 	cos:                 refCos,
+	dropout:             refDropout,
 	transpose:           refTranspose,
 	sum:                 refSum,
 	sumSquares:          refSumSquares,

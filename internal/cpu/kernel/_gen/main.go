@@ -3,11 +3,11 @@
 // package directory; running it twice writes the same bytes.
 //
 // One file of this program is one family of kernels: gemm.go the matrix tile,
-// pointwise.go the elementwise ones, trig.go sine and cosine, transpose.go the
-// turning of matrices, rows.go those that walk rows of channels, reduce.go the sums,
-// adam.go the optimiser step, winograd.go the transforms of fast convolution,
-// prefetch.go the cache, half.go the float16 conversions. vector.go and expo.go
-// hold what they share.
+// pointwise.go the elementwise ones, trig.go sine and cosine, dropout.go the
+// random masks, transpose.go the turning of matrices, rows.go those that walk rows
+// of channels, reduce.go the sums, adam.go the optimiser step, winograd.go the
+// transforms of fast convolution, prefetch.go the cache, half.go the float16
+// conversions. vector.go and expo.go hold what they share.
 package main
 
 import (
@@ -46,6 +46,7 @@ func run(out string) error {
 		{"gemm_avx2", false, func(c *build.Context) { emitGemm(c, gemmAVX2) }},
 		{"pointwise", true, func(c *build.Context) { emitBoth(c, emitPointwise) }},
 		{"trig", true, func(c *build.Context) { emitBoth(c, emitTrig) }},
+		{"dropout", true, func(c *build.Context) { emitBoth(c, emitDropout) }},
 		{"transpose", true, func(c *build.Context) { emitBoth(c, emitTranspose) }},
 		{"rows", true, func(c *build.Context) { emitBoth(c, emitRows) }},
 		{"column_sums", true, func(c *build.Context) { emitBoth(c, emitColumnSums) }},
