@@ -193,7 +193,7 @@ func TestMSSSIMProperties(t *testing.T) {
 		return v
 	}
 	for _, o := range []metric.Options{{}, {Luma: true}} {
-		if v := value(a, a, o); v != 1 {
+		if v := value(a, a, o); math.Abs(v-1) > 1e-12 {
 			t.Errorf("%+v: an image has %v with itself, want 1", o, v)
 		}
 		if v := value(a, opposite, o); v != 0 {
@@ -201,8 +201,11 @@ func TestMSSSIMProperties(t *testing.T) {
 		}
 		v, threads := value(a, b, o), o
 		threads.Threads = 3
-		if w := value(b, a, threads); w != v {
-			t.Errorf("%+v: %v one way, %v the other with three threads", o, v, w)
+		if w := value(a, b, threads); w != v {
+			t.Errorf("%+v: %v with one thread, %v with three", o, v, w)
+		}
+		if w := value(b, a, o); math.Abs(w-v) > 1e-12 {
+			t.Errorf("%+v: %v one way, %v the other", o, v, w)
 		}
 	}
 }

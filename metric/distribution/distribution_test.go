@@ -278,6 +278,32 @@ func TestKernelDistanceInBlocks(t *testing.T) {
 	near(t, "kernel distance", mustKernel(t, x, y), want, 1e-9)
 }
 
+// R has the scatter of the rows it replaces, where the decomposition goes by
+// blocks too.
+func TestTriangleKeepsTheScatter(t *testing.T) {
+	for _, size := range [][2]int{{3, 1}, {9, 8}, {500, 190}} {
+		n, d := size[0], size[1]
+		x := normal(n, d, 4, 1)
+		scatter := func(rows []float64, i, j int) (sum float64) {
+			for k := 0; k < len(rows); k += d {
+				sum += rows[k+i] * rows[k+j]
+			}
+			return sum
+		}
+		r := triangle(slices.Clone(x.Values), d)
+		if len(r) != d*d {
+			t.Fatalf("%v: %d numbers", size, len(r))
+		}
+		for i := range d {
+			for j := range d {
+				if want := scatter(x.Values, i, j); math.Abs(scatter(r, i, j)-want) > 1e-12*float64(n) {
+					t.Fatalf("%v: scatter of %d and %d is %g, want %g", size, i, j, scatter(r, i, j), want)
+				}
+			}
+		}
+	}
+}
+
 // The library's products run on all processors; their number changes no bit.
 func TestThreadsChangeNothing(t *testing.T) {
 	x, y := normal(330, 190, 1, 0), normal(200, 190, 2, 0.5)
