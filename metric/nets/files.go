@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/sr3-go/sr3/checkpoint"
@@ -26,8 +27,8 @@ type weightFile struct {
 	caffe, onnx bool
 }
 
-// spareBytes is what a file may have beside 8 bytes for each number: names,
-// numbers that only training needs.
+// spareBytes is what a file may have beside 4 bytes for each number: names,
+// statistics of normalisations, layers that only training needs.
 const spareBytes = 64 << 20
 
 // readWeights reads a file that is to have these layers, and perhaps more. Only a
@@ -35,7 +36,7 @@ const spareBytes = 64 << 20
 func readWeights(path string, layers []layer, caffe bool) (*weightFile, error) {
 	limit := int64(spareBytes)
 	for _, l := range layers {
-		limit += 8 * int64(l.parameters())
+		limit += 4 * int64(l.parameters())
 	}
 	start, err := inspect(path, limit)
 	if err != nil {
@@ -131,12 +132,29 @@ func fromONNX(path string) (*weightFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := refuseTransposed(m); err != nil {
+		return nil, err
+	}
 	w := &weightFile{tensors: make(map[string]stored, len(m.Tensors)), onnx: true}
 	for name, t := range m.Tensors {
 		shape := ints(t.Dims)
 		w.tensors[name] = stored{shape, once(func() ([]float32, error) { return t.Float32s(shape...) })}
 	}
 	return w, nil
+}
+
+// refuseTransposed finds linear layers whose weights do not lie as in a state dict,
+// which the shape of a square matrix does not tell.
+func refuseTransposed(m *netfile.Model) error {
+	for _, n := range m.Nodes {
+		if n.Op != "Gemm" && n.Op != "MatMul" || len(n.Inputs) < 2 || m.Tensors[n.Inputs[1]] == nil {
+			continue
+		}
+		if !slices.Equal(n.Attributes["transB"].Ints, []int64{1}) {
+			return fmt.Errorf("tensor %q is stored transposed; export the network with PyTorch", n.Inputs[1])
+		}
+	}
+	return nil
 }
 
 // caffeNames are the layers of VGG16 in the order of computation.

@@ -31,10 +31,10 @@ func LPIPSHeads(kind Kind) string {
 
 var lpipsFiles = map[Kind]string{AlexNet: "alex.pth", VGG16: "vgg.pth"}
 
-// LoadLPIPS reads LPIPS on AlexNet or VGG16: the network from a file that
-// [Load] takes too ([Kind.Weights]; of its last layers nothing is needed, Caffe's
-// weights are other ones and are refused), the channel weights
-// from the file that [LPIPSHeads] names. Errors name the file and what is wrong.
+// LoadLPIPS reads LPIPS on AlexNet or VGG16: the network from a file that [Load] takes
+// too ([Kind.Weights]), the channel weights from the file that [LPIPSHeads] names. The
+// network's linear layers are not needed; Caffe's VGG16 is refused, for LPIPS is
+// defined on other weights. Errors name the file and what is wrong.
 func LoadLPIPS(kind Kind, weights, heads string) (*LPIPS, error) {
 	if LPIPSHeads(kind) == "" {
 		return nil, fmt.Errorf("nets: LPIPS on %q: it is defined on %s and %s here", kind, AlexNet, VGG16)

@@ -446,3 +446,10 @@ func TestBilinear(t *testing.T) {
 		t.Error("an image without rows was made")
 	}
 }
+
+func TestSoftmaxOfRows(t *testing.T) {
+	p := []float32{0, 0, 1000, 1000, 1, 2}
+	Softmax(p, 2)
+	want := []float64{0.5, 0.5, 0.5, 0.5, 1 / (1 + math.E), math.E / (1 + math.E)}
+	compare(t, "probabilities", p, want, 1e-6)
+}

@@ -1,6 +1,7 @@
 package nets
 
 import (
+	"bytes"
 	"math"
 	"os"
 	"path/filepath"
@@ -76,10 +77,11 @@ func TestFilesThatAreRefused(t *testing.T) {
 		filepath.Join(dir, "missing.pth"): "no such file",
 		dir:                               "not a regular file",
 		write("empty.pth", nil):           "first bytes",
-		write("text.txt", []byte("hello, no weights")):  "format is not known",
-		write("text.onnx", []byte("hello, no weights")): "not an ONNX model",
-		write("cut.onnx", onnx[:len(onnx)/2]):           "not an ONNX model",
-		write("a.caffemodel", []byte("hello, a model")): "no Caffe model is known",
+		write("text.txt", []byte("hello, no weights")):                                   "format is not known",
+		write("text.onnx", []byte("hello, no weights")):                                  "not an ONNX model",
+		write("turned.onnx", bytes.Replace(onnx, []byte("transB"), []byte("transX"), 1)): `"classifier.1.weight" is stored transposed`,
+		write("cut.onnx", onnx[:len(onnx)/2]):                                            "not an ONNX model",
+		write("a.caffemodel", []byte("hello, a model")):                                  "no Caffe model is known",
 		large: "1048576 MB",
 	} {
 		if _, err := Load(AlexNet, path); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
