@@ -4,22 +4,23 @@ import (
 	"math"
 	"testing"
 
+	"github.com/sr3-go/sr3/internal/netfile"
 	"github.com/sr3-go/sr3/metric"
 	"github.com/sr3-go/sr3/metric/distribution"
 )
 
 // sixthStage gives the features of the sixth stage by the definition: of the fifth
 // Concat, the first stage being a ReLU, at unit length, position by position.
-func sixthStage(m *onnxModel, img metric.Image) (vectors [][]float64) {
+func sixthStage(m *netfile.Model, img metric.Image) (vectors [][]float64) {
 	values, seen := interpret(m, img), 0
-	for _, n := range m.nodes {
-		if n.op != "Concat" {
+	for _, n := range m.Nodes {
+		if n.Op != "Concat" {
 			continue
 		}
 		if seen++; seen < 5 {
 			continue
 		}
-		p := values[n.outputs[0]]
+		p := values[n.Outputs[0]]
 		for at := range p.h * p.w {
 			v, length := make([]float64, p.c), 0.0
 			for c := range v {

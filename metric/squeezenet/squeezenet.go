@@ -22,6 +22,7 @@ import (
 
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/internal/netfile"
 	"github.com/sr3-go/sr3/internal/parallel"
 	"github.com/sr3-go/sr3/metric"
 )
@@ -73,7 +74,7 @@ func load(path string) (*Network, error) {
 
 // parse makes the network of an ONNX file's bytes.
 func parse(data []byte) (*Network, error) {
-	m, err := parseONNX(data)
+	m, err := netfile.ParseONNX(data)
 	if err != nil {
 		return nil, err
 	}
