@@ -12,6 +12,7 @@ import (
 	"image/png"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/sr3-go/sr3/baseline"
 	"github.com/sr3-go/sr3/metric"
@@ -21,6 +22,7 @@ import (
 const (
 	typicalImages = 6   // strips of ordinary images
 	extremeCases  = 2   // best and worst images of a method
+	tilesInRow    = 5   // at most
 	cropSide      = 96  // of zoomed parts, in pixels of the truth
 	previewSide   = 320 // longest side of whole images
 )
@@ -36,6 +38,12 @@ type strip struct {
 	X, Y, W, H float64
 	Tiles      []tile
 	Note       string // why it is shown
+}
+
+// Columns is how many tiles stand in a row, so that rows are about equally long.
+func (s strip) Columns() int {
+	rows := (len(s.Tiles) + tilesInRow - 1) / tilesInRow
+	return max((len(s.Tiles)+rows-1)/max(rows, 1), 2)
 }
 
 // tile is the part as one method has it.
@@ -107,10 +115,13 @@ func (g *gallery) gain(r ranking, reference int, m Measure) string {
 		delta = -delta
 	}
 	sign := ""
-	if delta > 0 {
+	switch {
+	case delta > 0:
 		sign = "+"
+	case delta < 0:
+		sign, delta = "−", -delta
 	}
-	return sign + delta.text(m.Digits) + " " + m.Unit
+	return strings.TrimSpace(sign + delta.text(m.Digits) + " " + m.Unit)
 }
 
 // ranked orders images from the best to the worst for a method.

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 )
@@ -41,7 +42,7 @@ func (r *Report) Markdown() string {
 }
 
 // title names the data.
-func (r *Report) title() string { return "Super-resolution of " + r.Data }
+func (r *Report) title() string { return "Super-resolution of " + filepath.Base(r.Data) }
 
 // lead says what was done, in a sentence.
 func (r *Report) lead() string {
@@ -55,12 +56,12 @@ func (r *Report) lead() string {
 	case n == 1:
 		images = "1 image"
 	}
-	return strings.ToUpper(images[:1]) + images[1:] + ": " + r.Degraded + "."
+	return strings.ToUpper(images[:1]) + images[1:] + " of " + r.Data + ": " + r.Degraded + "."
 }
 
 // notes explain the signs in the table.
 func (r *Report) notes() []string {
-	list := []string{"Means over images; in brackets the 95 % interval that the choice of the images leaves (bootstrap, 2000 draws, fixed seed)."}
+	list := []string{"Means over images, with the 95 % interval that the choice of the images leaves (bootstrap, 2000 draws, fixed seed)."}
 	has := func(f func(Cell) bool) bool {
 		for _, m := range r.Methods {
 			for _, c := range m.Cells {

@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -41,9 +42,9 @@ type mark struct {
 
 // rule is a horizontal line: a method without steps among those with.
 type rule struct {
-	Y, LabelY float64
-	Label     string
-	Hue       int
+	Y, LabelX, LabelY float64
+	Label             string
+	Hue               int
 }
 
 // axis maps values to a stretch of the drawing.
@@ -64,6 +65,9 @@ func newAxis(values []float64, from, to float64, digits int) axis {
 	}
 	room := (high - low) * 0.09
 	a := axis{low: low - room, high: high + room, from: from, to: to, digits: digits}
+	if low >= 0 {
+		a.low = max(a.low, 0)
+	}
 	step := niceStep((a.high - a.low) / 5)
 	a.digits = max(0, int(math.Ceil(-math.Log10(step)-1e-9)))
 	for k := math.Ceil(a.low / step); k*step <= a.high; k++ {
@@ -101,6 +105,7 @@ func (a axis) at(v float64) float64 {
 	if a.log {
 		v = math.Log(v)
 	}
+	v = min(max(v, a.low), a.high) // intervals may reach below 0 where values cannot
 	return a.from + (v-a.low)/(a.high-a.low)*(a.to-a.from)
 }
 
@@ -137,7 +142,7 @@ func (r *Report) tradeoff() *plot {
 		return nil
 	}
 	p := &plot{Title: "Perception and distortion", XTitle: r.Columns[x].heading(), YTitle: r.Columns[y].heading(),
-		Width: 640, Height: 400, Left: 56, Right: 616, Top: 16, Bottom: 348}
+		Width: 640, Height: 400, Left: 56, Right: 616, Top: 28, Bottom: 352}
 	ax := newAxis(xs, p.Left, p.Right, r.Columns[x].Digits)
 	if !r.Columns[x].HigherIsBetter {
 		ax.from, ax.to = ax.to, ax.from
@@ -272,6 +277,20 @@ func (p *plot) placeLabels() {
 	}
 }
 
+// placeRuleLabels puts labels of lines that lie close side by side.
+func (p *plot) placeRuleLabels() {
+	slices.SortStableFunc(p.Rules, func(a, b rule) int { return cmp.Compare(a.Y, b.Y) })
+	slots := []float64{0.5, 0.25, 0.75}
+	at := 0
+	for i := range p.Rules {
+		at = (at + 1) % len(slots)
+		if i == 0 || p.Rules[i].Y-p.Rules[i-1].Y > labelHeight {
+			at = 0
+		}
+		p.Rules[i].LabelX = p.Left + slots[at]*(p.Right-p.Left)
+	}
+}
+
 // bySteps draws each measure against the number of steps, with the methods that
 // have none as lines across. It is empty where no methods differ in steps alone.
 func (r *Report) bySteps() []*plot {
@@ -314,7 +333,7 @@ func (r *Report) stepsPlot(c int, groups [][]int) *plot {
 			others, ys = append(others, m), append(ys, float64(method.Cells[c].Mean))
 		}
 	}
-	p := &plot{Title: r.Columns[c].heading(), XTitle: "steps", Width: 360, Height: 250, Left: 48, Right: 344, Top: 12, Bottom: 208}
+	p := &plot{Title: r.Columns[c].heading(), XTitle: "steps", Width: 300, Height: 226, Left: 42, Right: 290, Top: 12, Bottom: 184}
 	ax := newLogAxis(xs, p.Left, p.Right)
 	ay := newAxis(ys, p.Bottom, p.Top, r.Columns[c].Digits)
 	p.XTicks, p.YTicks = ax.ticks(), ay.ticks()
@@ -322,6 +341,7 @@ func (r *Report) stepsPlot(c int, groups [][]int) *plot {
 		y := ay.at(float64(r.Methods[m].Cells[c].Mean))
 		p.Rules = append(p.Rules, rule{Y: y, LabelY: y - 4, Label: r.Methods[m].Name, Hue: m % hues})
 	}
+	p.placeRuleLabels()
 	for _, g := range kept {
 		l := line{Hue: g[0] % hues}
 		for _, m := range g {

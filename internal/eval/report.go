@@ -185,10 +185,10 @@ func (e *evaluation) meanCells(c Column) []Cell {
 // less the methods' mean in that draw, about the methods' mean of all images.
 func setWithin(cells []Cell, draws [][]float64) {
 	var use []int
-	centre := 0.0
+	centre, positive := 0.0, true
 	for m, c := range cells {
 		if c.Low.Valid() {
-			use, centre = append(use, m), centre+float64(c.Mean)
+			use, centre, positive = append(use, m), centre+float64(c.Mean), positive && c.Low >= 0
 		}
 	}
 	for _, m := range use {
@@ -201,6 +201,9 @@ func setWithin(cells []Cell, draws [][]float64) {
 			shifted[k] = draws[m][k] - (sum-centre)/float64(len(use))
 		}
 		cells[m].within[0], cells[m].within[1] = interval(shifted)
+		if positive {
+			cells[m].within[0] = max(cells[m].within[0], 0)
+		}
 	}
 }
 
