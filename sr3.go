@@ -75,6 +75,10 @@ func New(m *model.Model) (*Upscaler, error) {
 // Scale is how many times larger the model makes each side.
 func (u *Upscaler) Scale() int { return u.u.Config().Scale }
 
+// Check reports settings of refinement (sampler, steps, schedule, seed) that the
+// model cannot follow. Upscale would give the same error.
+func (u *Upscaler) Check(o Options) error { return u.u.Check(o) }
+
 // Close frees the network compiled last.
 func (u *Upscaler) Close() { u.u.Close() }
 

@@ -23,6 +23,9 @@ type Card struct {
 	Compute    string // machine and time
 	Tables     []CardTable
 	Limits     []string // what it does badly, each a sentence
+	// Regression tells that the model makes its result in one call, see
+	// [ObjectiveRegression].
+	Regression bool
 }
 
 // CardSource is one source of training images.
@@ -44,7 +47,7 @@ const cardText = `---
 license: {{yaml (or .Licence "unknown")}}
 library_name: sr3
 pipeline_tag: image-to-image
-tags: [super-resolution, diffusion, sr3]
+tags: [super-resolution, {{if .Regression}}regression{{else}}diffusion{{end}}, sr3]
 {{- if .Data}}
 datasets:
 {{- range .Data}}
@@ -61,6 +64,8 @@ datasets:
 | | |
 |---|---|
 | scale | {{if .Scale}}x{{.Scale}}{{else}}unknown{{end}} |
+{{if .Regression}}| kind | regression: one call of the network, nothing is refined |
+{{end -}}
 | network | {{cell (or .Network "unknown")}} |
 | parameters | {{.Parameters}} |
 | licence of the weights | {{cell (or .Licence "unknown")}} |
@@ -99,7 +104,11 @@ Compute: {{.}}
 
 {{range .Limits}}- {{line .}}
 {{end -}}
-- Detail that the input does not determine is made up: two runs with different seeds differ. Do not use the output as evidence of what was there.
+{{if .Regression -}}
+- Detail that the input does not determine comes out as the mean of what it could be: blurred. The same image gives the same result.
+{{- else -}}
+- Detail that the input does not determine is made up: two runs with different seeds differ.
+{{- end}} Do not use the output as evidence of what was there.
 `
 
 // Markdown writes the card.

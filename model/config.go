@@ -34,6 +34,11 @@ type Config struct {
 	// Scale is how many times larger the output is than the low-resolution input;
 	// 1 for an unconditional model, 0 where it is not known.
 	Scale int `json:"scale"`
+	// Objective is what the network was trained for: [ObjectiveSR3], which is also
+	// meant where nothing is said, or [ObjectiveRegression]. A regression has no
+	// noise, so the settings for it are empty: Diffusion has no schedule and no draw
+	// of gamma, Inference has nothing.
+	Objective string `json:"objective,omitempty"`
 	// Network is the U-Net.
 	Network   unet.Config `json:"network"`
 	Diffusion Diffusion   `json:"diffusion"`
@@ -98,8 +103,12 @@ type Condition struct {
 
 // RefineOptions returns the model's defaults for sampling: sampler, steps,
 // inference schedule, variance, prediction, clipping. The caller adds noise
-// source, constraint and callbacks.
+// source, constraint and callbacks. A regression refines nothing and gives an
+// error.
 func (c Config) RefineOptions() (refine.Options, error) {
+	if c.Regression() {
+		return refine.Options{}, fmt.Errorf("model %s is a regression, which makes its result in one call: there is nothing to refine", c.Name)
+	}
 	o := refine.Options{
 		Sampler: c.Inference.Sampler, Steps: c.Inference.Steps, Schedule: c.Inference.Schedule,
 		Variance: c.Inference.Variance, Eta: c.Inference.Eta,
@@ -151,27 +160,38 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("scale %d: want 1 to %d, or 0 for unknown", c.Scale, maxScale))
 	}
 	check("network", c.Network.Validate())
+	check("objective", c.validateObjective())
 	check("diffusion", c.Diffusion.validate())
-	options, err := c.RefineOptions()
-	if err == nil {
-		err = options.Validate()
+	if !c.Regression() {
+		check("diffusion", c.Diffusion.validateNoise())
+		options, err := c.RefineOptions()
+		if err == nil {
+			err = options.Validate()
+		}
+		check("inference", err)
 	}
-	check("inference", err)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("model config: %w", err)
 	}
 	return nil
 }
 
+// validate checks what every objective has.
 func (d Diffusion) validate() error {
-	_, err := d.NoiseSchedule()
+	var err error
 	if !(d.Residual >= 0) || math.IsInf(d.Residual, 0) {
-		err = errors.Join(err, fmt.Errorf("residual %v: want 0 or more", d.Residual))
+		err = fmt.Errorf("residual %v: want 0 or more", d.Residual)
 	}
 	if d.Loss != diffusion.L1 && d.Loss != diffusion.L2 {
 		err = errors.Join(err, fmt.Errorf("loss %q: want %q or %q", d.Loss, diffusion.L1, diffusion.L2))
 	}
-	return errors.Join(err, d.Prediction.Validate(), d.GammaDraw.Validate())
+	return errors.Join(err, d.Prediction.Validate())
+}
+
+// validateNoise checks what a refinement has beside.
+func (d Diffusion) validateNoise() error {
+	_, err := d.NoiseSchedule()
+	return errors.Join(err, d.GammaDraw.Validate())
 }
 
 // ParseConfig reads the JSON of a configuration. Unknown fields are errors, so

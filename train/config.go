@@ -8,16 +8,18 @@ import (
 
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
 )
 
 // The values of TrainConfig.Objective.
 const (
 	// ObjectiveSR3 learns to refine: Algorithm 1 of the paper.
-	ObjectiveSR3 = "sr3"
+	ObjectiveSR3 = model.ObjectiveSR3
 	// ObjectiveRegression learns to map x to the image in one call, the paper's Regression baseline: the same network
-	// with nothing in place of the noisy image. It predicts x0 whatever the configuration says.
-	ObjectiveRegression = "regression"
+	// with nothing in place of the noisy image (model.RegressionInputs). It predicts x0 whatever the configuration
+	// says, and the best weights are those with the highest PSNR on validation images instead of the lowest loss.
+	ObjectiveRegression = model.ObjectiveRegression
 )
 
 // The values of TrainConfig.Decay.
@@ -134,7 +136,8 @@ type TrainConfig struct {
 	SampleCount  int `toml:"sample_count"`
 	SampleSize   int `toml:"sample_size"`
 	SampleRefine int `toml:"sample_refine"`
-	// ValExamples is how many validation examples the validation loss is the mean of, rounded up to whole micro-batches.
+	// ValExamples is how many validation examples the validation loss (and the PSNR of a regression) is the mean of,
+	// rounded up to whole micro-batches.
 	ValExamples int `toml:"val_examples"`
 	// ShardMB, if not 0, also writes the checkpoint as files of at most that many MiB (see [Options.OutDir]).
 	ShardMB int `toml:"shard_mb"`
@@ -184,7 +187,7 @@ func (c Config) checkModel() error {
 	case m.OutChannels != 3 || m.InChannels != 3 && m.InChannels != 6:
 		return fmt.Errorf("model.in_channels = %d, model.out_channels = %d: want 6 and 3 (condition and noisy image, RGB), or 3 and 3 without a condition",
 			m.InChannels, m.OutChannels)
-	case m.InChannels == 3 && c.Train.Objective == ObjectiveRegression:
+	case m.InChannels == 3 && c.regression():
 		return errors.New("model.in_channels = 3: a network without a condition has nothing to regress from; want 6")
 	case m.InChannels == 3 && c.Diffusion.Residual != 0:
 		return fmt.Errorf("diffusion.residual = %v: a network without a condition must make the whole image; want 0", c.Diffusion.Residual)
@@ -264,6 +267,9 @@ func (c Config) checkTrain() error {
 	return errors.Join(errs...)
 }
 
+// regression reports whether the objective is that of a single call.
+func (c Config) regression() bool { return c.Train.Objective == ObjectiveRegression }
+
 // sampleSize is the side of the pictures.
 func (c Config) sampleSize() int {
 	if c.Train.SampleSize == 0 {
@@ -275,7 +281,7 @@ func (c Config) sampleSize() int {
 // objective is the loss as package diffusion defines it.
 func (c Config) objective() diffusion.Objective {
 	p := c.Diffusion.Prediction
-	if c.Train.Objective == ObjectiveRegression {
+	if c.regression() {
 		p = diffusion.PredictX0
 	}
 	return diffusion.Objective{Norm: c.Diffusion.Loss, Weighting: c.Diffusion.Weighting, Prediction: p}

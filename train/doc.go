@@ -15,7 +15,8 @@
 //	config.toml             the resolved configuration
 //	checkpoint.safetensors  weights, average, optimiser, configuration, step: what a run resumes from
 //	model.safetensors       the averaged weights in half precision, with their configuration: what upscales
-//	best.safetensors        the same at the lowest validation loss, if there are validation images
+//	best.safetensors        the same at the lowest validation loss (of a regression: at the highest PSNR), if there are
+//	                        validation images
 //	stats.jsonl             a line of numbers every few steps
 //	log.txt                 what was said
 //	events.out.tfevents.*   the curves and pictures for TensorBoard

@@ -4,6 +4,7 @@ import (
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/internal/philox"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -46,7 +47,7 @@ func newDrawer(cfg Config, set *dataset.Set) (*drawer, error) {
 	return &drawer{
 		set: set, seed: cfg.Train.Seed, objective: cfg.objective(), draw: cfg.Diffusion.GammaDraw, schedule: schedule,
 		stratify: cfg.Diffusion.Stratified, timesteps: cfg.Model.Family == unet.FamilyDDPM,
-		regression: cfg.Train.Objective == ObjectiveRegression,
+		regression: cfg.regression(),
 	}, nil
 }
 
@@ -61,22 +62,29 @@ func (d *drawer) examples(step int) (*examples, error) {
 		Batch: batch, noise: make([]float32, len(batch.HR)), seeds: philox.New(d.seed, streamDropout|uint64(step)),
 		alpha: make([]float32, n), sigma: make([]float32, n), level: make([]float32, n), weight: make([]float32, n),
 	}
+	if d.regression {
+		e.regress()
+		return e, nil
+	}
 	random := philox.New(d.seed, streamGamma|uint64(step))
 	for i := range n {
 		d.noiseLevel(e, i, random)
 	}
-	if !d.regression {
-		philox.New(d.seed, streamNoise|uint64(step)).Normal(e.noise, 0)
-	}
+	philox.New(d.seed, streamNoise|uint64(step)).Normal(e.noise, 0)
 	return e, nil
+}
+
+// regress puts what a regression gets in the place of a noisy image and its level: y = alpha y0 + sigma eps with alpha
+// = 0 and sigma = 1 is eps, which holds it.
+func (e *examples) regress() {
+	model.RegressionInputs(e.noise, e.level)
+	for i := range e.N {
+		e.sigma[i], e.weight[i] = 1, 1
+	}
 }
 
 // noiseLevel draws gamma for example i (line 3 of Algorithm 1).
 func (d *drawer) noiseLevel(e *examples, i int, random philox.Stream) {
-	if d.regression { // neither signal nor noise in the place of y
-		e.weight[i] = 1
-		return
-	}
 	n := uint64(e.N)
 	u, v := random.Float64(uint64(i)), random.Float64(n+uint64(i))
 	if d.stratify {

@@ -11,13 +11,10 @@ import (
 	"github.com/sr3-go/sr3/unet"
 )
 
-// export writes the averaged weights in half precision as a model into the run directory. A regression is not
-// exported: a model refines, and it does not.
-func (r *run) export(name string) error {
-	if r.cfg.Train.Objective == ObjectiveRegression {
-		return nil
-	}
-	card, err := r.card()
+// export writes the averaged weights in half precision as a model into the run directory. chosen is a sentence for its
+// card, or empty.
+func (r *run) export(name, chosen string) error {
+	card, err := r.card(chosen)
 	if err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}
@@ -30,31 +27,45 @@ func (r *run) export(name string) error {
 
 // modelConfig is what a model says about itself.
 func modelConfig(cfg Config) model.Config {
-	return model.Config{
+	m := model.Config{
 		FormatVersion: model.FormatVersion, Name: cfg.Model.Name, Scale: cfg.Model.Scale, Network: cfg.Model.Config,
 		Diffusion: model.Diffusion{
 			Prediction: cfg.objective().Prediction, Loss: cfg.Diffusion.Loss, Residual: cfg.Diffusion.Residual,
-			Schedule: cfg.Diffusion.Schedule, GammaDraw: cfg.Diffusion.GammaDraw,
-		},
-		Inference: model.Inference{
-			Sampler: refine.SamplerDDIM, Steps: cfg.Train.SampleRefine,
-			Schedule: refine.Schedule{Kind: refine.ScheduleLogSNR}, Clip: true,
 		},
 		Condition:  model.Condition{Quantised8: cfg.Data.Quantise},
 		TrainedFor: cfg.Model.TrainedFor, Licence: cfg.Model.Licence, Source: "sr3 train",
 	}
+	if cfg.regression() { // no noise and no sampler
+		m.Objective = model.ObjectiveRegression
+		return m
+	}
+	m.Diffusion.Schedule, m.Diffusion.GammaDraw = cfg.Diffusion.Schedule, cfg.Diffusion.GammaDraw
+	m.Inference = model.Inference{
+		Sampler: refine.SamplerDDIM, Steps: cfg.Train.SampleRefine,
+		Schedule: refine.Schedule{Kind: refine.ScheduleLogSNR}, Clip: true,
+	}
+	return m
 }
 
 // card describes the model for people, as far as the run knows it.
-func (r *run) card() (string, error) {
+func (r *run) card(chosen string) (string, error) {
 	c := r.cfg
+	learnt := fmt.Sprintf("%s prediction", c.objective().Prediction)
+	summary := fmt.Sprintf("Moving average (decay %g) of the weights after %d steps of %d examples, crops of %dx%d pixels.",
+		c.Train.EMA, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop)
+	if c.regression() {
+		learnt = "regression"
+		summary = "The Regression baseline of the SR3 paper: the same kind of network as a model that refines, trained to map the image enlarged by bicubic to the result in one call.\n\n" + summary
+	}
+	if chosen != "" {
+		summary += " " + chosen
+	}
 	return model.Card{
 		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
-		Summary: fmt.Sprintf("Moving average (decay %g) of the weights after %d steps of %d examples, crops of %dx%d pixels.",
-			c.Train.EMA, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop),
+		Summary: summary, Regression: c.regression(),
 		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
-		Command: fmt.Sprintf("sr3 train --config config.toml (seed %d, %s prediction, %s loss, Adam at %g)",
-			c.Train.Seed, c.objective().Prediction, c.Diffusion.Loss, c.Train.Rate),
+		Command: fmt.Sprintf("sr3 train --config config.toml (seed %d, %s, %s loss, Adam at %g)",
+			c.Train.Seed, learnt, c.Diffusion.Loss, c.Train.Rate),
 	}.Markdown()
 }
 
@@ -91,8 +102,8 @@ func openStart(opt Options) (*Start, error) {
 	return StartFromModel(m, state), nil
 }
 
-// AdoptModel sets the network, the scale, the size of the crops and what the network predicts to those of a model, so
-// that training can go on from its weights.
+// AdoptModel sets the network, the scale, the size of the crops, the objective and what the network predicts to those
+// of a model, so that training can go on from its weights.
 func (c *Config) AdoptModel(m *model.Model) {
 	c.Model.Config = m.Config.Network
 	c.Model.TrainedFor, c.Model.Licence = m.Config.TrainedFor, m.Config.Licence
@@ -101,9 +112,14 @@ func (c *Config) AdoptModel(m *model.Model) {
 	}
 	c.Data.Crop, c.Train.SampleSize = m.Config.Network.ImageSize, 0
 	d := m.Config.Diffusion
-	c.Diffusion.Prediction, c.Diffusion.Loss, c.Diffusion.Residual, c.Diffusion.GammaDraw = d.Prediction, d.Loss, d.Residual, d.GammaDraw
-	if len(d.Betas) == 0 {
-		c.Diffusion.Schedule = d.Schedule
+	c.Diffusion.Loss, c.Diffusion.Residual = d.Loss, d.Residual
+	if m.Config.Regression() {
+		c.Train.Objective = ObjectiveRegression
+	} else {
+		c.Diffusion.Prediction, c.Diffusion.GammaDraw = d.Prediction, d.GammaDraw
+		if len(d.Betas) == 0 {
+			c.Diffusion.Schedule = d.Schedule
+		}
 	}
 	c.Data.Quantise = m.Config.Condition.Quantised8
 	*c = c.resolved()

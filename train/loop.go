@@ -115,7 +115,7 @@ func (r *run) save() error {
 			return err
 		}
 	}
-	return r.export(modelFile)
+	return r.export(modelFile, "")
 }
 
 // stop saves a run whose context was cancelled.

@@ -50,7 +50,7 @@ func newStepper(cfg Config, vars *cpu.Variables) (*stepper, error) {
 	}
 	s := &stepper{cfg: cfg, params: params}
 	g := graph.New()
-	loss, err := buildLoss(g, cfg, cfg.microBatch(), cfg.Data.Crop, true)
+	loss, _, err := buildLoss(g, cfg, cfg.microBatch(), cfg.Data.Crop, true)
 	if err != nil {
 		return nil, fmt.Errorf("build training step: %w", err)
 	}
@@ -96,8 +96,8 @@ func variables(g *graph.Graph, params []unet.Param, prefix string) []*graph.Node
 }
 
 // buildLoss adds the loss of n examples of size x size pixels: lines 2 to 5 of Algorithm 1 but for the draws, which are
-// inputs, with the prediction, the norm and the target that the configuration names.
-func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (*graph.Node, error) {
+// inputs, with the prediction, the norm and the target that the configuration names. It returns the prediction too.
+func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (loss, prediction *graph.Node, err error) {
 	hr, x := g.Input(inputHR, n, size, size, 3), g.Input(inputX, n, size, size, 3)
 	eps := g.Input(inputNoise, n, size, size, 3)
 	alpha, sigma := g.Input(inputAlpha, n, 1, 1, 1), g.Input(inputSigma, n, 1, 1, 1)
@@ -115,9 +115,8 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (*graph.N
 	if training && cfg.Model.Dropout > 0 {
 		in.Seed = g.Input(inputSeed, 2)
 	}
-	prediction, err := unet.Build(g, cfg.Model.Config, in)
-	if err != nil {
-		return nil, err
+	if prediction, err = unet.Build(g, cfg.Model.Config, in); err != nil {
+		return nil, nil, err
 	}
 	var target *graph.Node
 	switch cfg.objective().Prediction {
@@ -128,7 +127,7 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (*graph.N
 	case diffusion.PredictV:
 		target = g.Sub(g.Mul(eps, alpha), g.Mul(y0, sigma))
 	}
-	return buildNorm(g, cfg.objective(), g.Sub(prediction, target), n), nil
+	return buildNorm(g, cfg.objective(), g.Sub(prediction, target), n), prediction, nil
 }
 
 // buildNorm adds the mean over examples and elements of |d| or d^2, weighted by example.

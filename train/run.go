@@ -247,6 +247,9 @@ func changedSettings(path, text string) []string {
 func (r *run) announce() {
 	r.journal.printf("%s: %s network of %.2f M parameters, %d images, %d steps of %d", r.cfg.Model.Name, r.cfg.Model.Family,
 		float64(unet.Count(r.state.params))/1e6, r.drawer.set.Len(), r.cfg.Train.Steps, r.cfg.Train.Batch)
+	if r.cfg.regression() && r.sampler.val == nil {
+		r.journal.printf("without held-out images (--val) there is nothing to choose the best weights by; %s will have the last", modelFile)
+	}
 	switch {
 	case r.state.step > 0:
 		r.journal.printf("going on after step %d (%d images seen)", r.state.step, r.state.images)

@@ -38,6 +38,7 @@ type record struct {
 	ImagesPerS  float64 `json:"images_per_s,omitempty"`
 	SecPerStep  float64 `json:"sec_per_step,omitempty"`
 	LossVal     float64 `json:"loss_val,omitempty"`
+	PSNRVal     float64 `json:"psnr_val,omitempty"` // of regressions
 	SamplePSNR  float64 `json:"sample_psnr,omitempty"`
 	BicubicPSNR float64 `json:"bicubic_psnr,omitempty"`
 	Timestamp   float64 `json:"timestamp"` // seconds since 1970
@@ -133,7 +134,7 @@ func (j *journal) record(r record) {
 		value float64
 	}{
 		{"loss/train", r.Loss}, {"loss/val", r.LossVal}, {"train/grad_norm", r.GradNorm}, {"train/rate", r.Rate},
-		{"time/images_per_s", r.ImagesPerS}, {"metric/sample_psnr", r.SamplePSNR}, {"metric/bicubic_psnr", r.BicubicPSNR},
+		{"time/images_per_s", r.ImagesPerS}, {"metric/psnr_val", r.PSNRVal}, {"metric/sample_psnr", r.SamplePSNR}, {"metric/bicubic_psnr", r.BicubicPSNR},
 	} {
 		if s.value != 0 {
 			j.note(j.events.Scalar(s.tag, r.Step, s.value))

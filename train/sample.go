@@ -13,6 +13,7 @@ import (
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
 	"github.com/sr3-go/sr3/metric"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
 	"github.com/sr3-go/sr3/unet"
 )
@@ -94,15 +95,19 @@ func (r *run) sample(ctx context.Context) error {
 	if rec.SamplePSNR, rec.BicubicPSNR, err = s.psnr(images); err != nil {
 		return err
 	}
-	if s.val != nil {
-		if rec.LossVal, err = s.validate(ctx); err != nil {
-			return fmt.Errorf("validate: %w", err)
-		}
+	if s.val == nil {
+		r.journal.record(rec)
+		return nil
 	}
+	val, err := s.validate(ctx)
+	if err != nil {
+		return fmt.Errorf("validate: %w", err)
+	}
+	rec.LossVal, rec.PSNRVal = val.loss, val.psnr
 	r.journal.record(rec)
-	if s.val != nil && rec.LossVal < r.state.best {
-		r.state.best = rec.LossVal
-		return r.export(bestFile)
+	if score := val.score(r.cfg); score < r.state.best {
+		r.state.best = score
+		return r.export(bestFile, val.why(r.cfg))
 	}
 	return nil
 }
@@ -115,14 +120,14 @@ func (s *sampler) draw(ctx context.Context) ([]float32, error) {
 		}
 	}
 	y := make([]float32, len(s.pictures.HR))
-	if s.cfg.Train.Objective == ObjectiveRegression {
-		if err := s.denoise(ctx, y, make([]float32, len(y)), 0); err != nil {
-			return nil, err
-		}
+	if s.cfg.regression() {
+		model.RegressionInputs(s.refiner.Input(inputNoise), s.refiner.Input(inputLevel))
+		s.refiner.Run()
+		copy(y, s.refiner.Output(0))
 	} else if err := refine.Run(ctx, s.refineOptions(), diffusion.DenoiserFunc(s.denoise), y); err != nil {
 		return nil, err
 	}
-	s.addResidual(y)
+	s.cfg.image(y, s.pictures.X)
 	return y, nil
 }
 
@@ -146,10 +151,10 @@ func (s *sampler) clampImage(y0 []float32) {
 	}
 }
 
-// addResidual turns y0 into the image, clamped.
-func (s *sampler) addResidual(y0 []float32) {
-	r := float32(s.cfg.Diffusion.Residual)
-	for i, x := range s.pictures.X {
+// image turns y0 into the image that it stands for with the condition x, clamped.
+func (c Config) image(y0, x []float32) {
+	r := float32(c.Diffusion.Residual)
+	for i, x := range x {
 		if r != 0 {
 			y0[i] = x + y0[i]/r
 		}
@@ -195,35 +200,6 @@ func (s *sampler) compileRefiner() error {
 		copy(s.refiner.Input(inputX), b.X)
 	}
 	return err
-}
-
-// validate returns the mean loss of validation examples, which are the same every time.
-func (s *sampler) validate(ctx context.Context) (float64, error) {
-	if s.loss == nil {
-		g := graph.New()
-		loss, err := buildLoss(g, s.cfg, s.cfg.microBatch(), s.cfg.Data.Crop, false)
-		if err != nil {
-			return 0, err
-		}
-		if s.loss, err = cpu.Compile(g, s.vars, []*graph.Node{loss}, cpu.Options{Threads: s.cfg.Train.Threads}); err != nil {
-			return 0, err
-		}
-	}
-	batches := (s.cfg.Train.ValExamples-1)/s.cfg.microBatch() + 1
-	var sum float64
-	for k := range batches {
-		if err := ctx.Err(); err != nil {
-			return 0, err
-		}
-		e, err := s.val.examples(k)
-		if err != nil {
-			return 0, err
-		}
-		fill(s.loss, e, 0, e.N, 0)
-		s.loss.Run()
-		sum += float64(s.loss.Output(0)[0])
-	}
-	return sum / float64(batches), nil
 }
 
 // psnr compares the pictures with the truth, and what they started from.

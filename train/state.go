@@ -19,7 +19,7 @@ type state struct {
 	adamStep int     // steps that Adam's moments have seen; more than step if they were imported
 	images   int64   // examples seen
 	loss     float64 // smoothed, for people; NaN before the first step
-	best     float64 // lowest validation loss; +Inf before the first
+	best     float64 // lowest score of a validation; +Inf before the first
 }
 
 // newState returns a run at step 0: fresh weights, or those of start, which may be nil.

@@ -8,6 +8,9 @@
 // weight ([Denoiser]). Neighbouring windows therefore see each other's result
 // after every step, and a seam cannot form.
 //
+// A regression (model.ObjectiveRegression) is asked once: its windows are
+// predicted and blended in the same way, and that is the result.
+//
 // The bytes of a result depend on the model, the image, the seed, the settings
 // and the instruction tier, and on nothing else: noise belongs to an output
 // pixel and a step, windows are added up in a fixed order, and threads only

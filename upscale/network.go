@@ -16,7 +16,7 @@ type unetNetwork struct {
 	condition     []float32 // inputs of the program
 	noisy         []float32
 	level         []float32
-	levelOf       func(diffusion.Gamma) float32
+	levelOf       func(diffusion.Gamma) float32 // nil for a regression
 	xNeeded       bool
 	height, width int
 }
@@ -24,7 +24,7 @@ type unetNetwork struct {
 // networkOptions are what a compiled network is made from.
 type networkOptions struct {
 	config        unet.Config
-	levelOf       func(diffusion.Gamma) float32 // what the network takes for gamma
+	levelOf       func(diffusion.Gamma) float32 // what the network takes for gamma; nil for a regression
 	vars          *cpu.Variables                // holds the weights
 	height, width int
 	threads       int
@@ -63,8 +63,12 @@ func newNetwork(o networkOptions) (*unetNetwork, error) {
 }
 
 // noiseLevel returns what a model's network takes for gamma: sqrt(gamma), or the
-// nearest timestep, counted from 0, of the schedule it was trained with.
+// nearest timestep, counted from 0, of the schedule it was trained with. It is nil
+// for a regression, which has no noise.
 func noiseLevel(cfg model.Config) (func(diffusion.Gamma) float32, error) {
+	if cfg.Regression() {
+		return nil, nil
+	}
 	if cfg.Network.Family != unet.FamilyDDPM {
 		return func(g diffusion.Gamma) float32 { return float32(g.Alpha()) }, nil
 	}
@@ -75,7 +79,7 @@ func noiseLevel(cfg model.Config) (func(diffusion.Gamma) float32, error) {
 	return func(g diffusion.Gamma) float32 { return float32(schedule.Nearest(g) - 1) }, nil
 }
 
-// Predict implements [Network].
+// Predict implements [Network]. A regression does not look at y and gamma.
 func (n *unetNetwork) Predict(dst, x, y []float32, gamma diffusion.Gamma) error {
 	size := n.height * n.width * 3
 	if len(dst) != size || len(y) != size || n.xNeeded && len(x) != size {
@@ -84,8 +88,12 @@ func (n *unetNetwork) Predict(dst, x, y []float32, gamma diffusion.Gamma) error 
 	if n.xNeeded {
 		copy(n.condition, x)
 	}
-	copy(n.noisy, y)
-	n.level[0] = n.levelOf(gamma)
+	if n.levelOf == nil {
+		model.RegressionInputs(n.noisy, n.level)
+	} else {
+		copy(n.noisy, y)
+		n.level[0] = n.levelOf(gamma)
+	}
 	n.program.Run()
 	copy(dst, n.program.Output(0))
 	return nil

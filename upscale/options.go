@@ -36,7 +36,8 @@ type Options struct {
 	// Eta is the share of fresh noise in DDIM, 0 to 1.
 	Eta float64
 	// Seed chooses the noise, and with it which of the many possible results is
-	// made.
+	// made. A regression has only one: it refuses a seed, and everything from Steps
+	// to here, unless it is zero.
 	Seed uint64
 
 	// Tile is the largest side of a window in output pixels, rounded up to what the
@@ -82,20 +83,23 @@ type Step struct {
 // and these settings it can be made again, to the byte on the same kind of
 // processor.
 type Report struct {
-	Model    string  `json:"model"`
-	Digest   string  `json:"digest"`
-	Scale    float64 `json:"scale"` // of the width
-	Passes   int     `json:"passes"`
-	Sampler  string  `json:"sampler"`
-	Schedule string  `json:"schedule"`
-	Steps    int     `json:"steps"`
-	Eta      float64 `json:"eta,omitempty"`
-	Variance string  `json:"variance,omitempty"`
-	Seed     uint64  `json:"seed"`
-	Tile     int     `json:"tile"`
-	Overlap  int     `json:"overlap"`
-	Windows  int     `json:"windows"` // of the last pass
-	SIMD     string  `json:"simd"`    // instruction tier; others differ in rounding
+	Model string `json:"model"`
+	// Objective is the model's: "regression", or empty or "sr3" for refinement. A
+	// regression has one step, and no sampler, schedule and seed.
+	Objective string  `json:"objective,omitempty"`
+	Digest    string  `json:"digest"`
+	Scale     float64 `json:"scale"` // of the width
+	Passes    int     `json:"passes"`
+	Sampler   string  `json:"sampler"`
+	Schedule  string  `json:"schedule"`
+	Steps     int     `json:"steps"`
+	Eta       float64 `json:"eta,omitempty"`
+	Variance  string  `json:"variance,omitempty"`
+	Seed      uint64  `json:"seed"`
+	Tile      int     `json:"tile"`
+	Overlap   int     `json:"overlap"`
+	Windows   int     `json:"windows"` // of the last pass
+	SIMD      string  `json:"simd"`    // instruction tier; others differ in rounding
 }
 
 // ConstantError is a result without any content from an image that has some.

@@ -87,19 +87,28 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	}
 	denoiser.OnWindow = r.windowCallback(i)
 	target := residual{factor: float32(r.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}
-	options := r.sampler
-	options.Noise = refine.NewNoise(passSeed(r.o.Seed, i))
-	options.OnStep = r.stepCallback(i, out, target)
-	if !options.NoClip {
-		options.ConstrainY0 = target.clamp
-	}
 	y := make([]float32, out.pixels()*3)
-	if err := refine.Run(r.ctx, options, denoiser, y); err != nil {
+	predict := r.refine
+	if r.cfg.Regression() {
+		predict = r.regress
+	}
+	if err := predict(y, i, denoiser, target); err != nil {
 		return nil, fmt.Errorf("pass %d of %d: %w", i+1, len(r.passes), err)
 	}
 	target.image(y, y)
 	clamp(y, -1, 1)
 	return y, nil
+}
+
+// refine sets y to the y0 that pass i gives: Algorithm 2, or another sampler.
+func (r *run) refine(y []float32, i int, d *Denoiser, target residual) error {
+	options := r.sampler
+	options.Noise = refine.NewNoise(passSeed(r.o.Seed, i))
+	options.OnStep = r.stepCallback(i, target)
+	if !options.NoClip {
+		options.ConstrainY0 = target.clamp
+	}
+	return refine.Run(r.ctx, options, d, y)
 }
 
 // passSeed gives every pass noise of its own; the first has the seed's.
@@ -142,10 +151,11 @@ func (r *run) windowCallback(pass int) func(done, total int) {
 }
 
 // stepCallback hands steps on to OnStep.
-func (r *run) stepCallback(pass int, s size, target residual) func(refine.Step) {
+func (r *run) stepCallback(pass int, target residual) func(refine.Step) {
 	if r.o.OnStep == nil {
 		return nil
 	}
+	s := r.passes[pass].times(r.cfg.Scale)
 	return func(step refine.Step) {
 		r.o.OnStep(Step{
 			Pass: pass + 1, Passes: len(r.passes), Index: step.Index + 1, Steps: step.Steps, Gamma: step.Gamma,

@@ -7,8 +7,12 @@ import (
 	"github.com/sr3-go/sr3/unet"
 )
 
-// samplerOptions joins the options with the model's defaults.
+// samplerOptions joins the options with the model's defaults. Those of a
+// regression say no more than that there is one step.
 func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
+	if u.cfg.Regression() {
+		return refine.Options{Steps: 1}, u.checkRegression(o)
+	}
 	cfg := u.cfg
 	cfg.Inference.Steps = first(o.Steps, cfg.Inference.Steps)
 	if o.Schedule != "" && o.Schedule != cfg.Inference.Schedule.Kind {

@@ -20,7 +20,7 @@ type Upscaler struct {
 	cfg    model.Config
 	digest string
 	vars   *cpu.Variables
-	// levelOf is what the network takes for a noise level.
+	// levelOf is what the network takes for a noise level; nil for a regression.
 	levelOf func(diffusion.Gamma) float32
 
 	mu   sync.Mutex
@@ -50,6 +50,14 @@ func New(m *model.Model) (*Upscaler, error) {
 
 // Config is the model's.
 func (u *Upscaler) Config() model.Config { return u.cfg }
+
+// Check reports settings of refinement that the model cannot follow: wrong names
+// and numbers, or any at all where the model is a regression. [Upscaler.Upscale]
+// would give the same error.
+func (u *Upscaler) Check(o Options) error {
+	_, err := u.samplerOptions(o)
+	return err
+}
 
 // Close frees the compiled network. The Upscaler can still be used.
 func (u *Upscaler) Close() {
@@ -166,7 +174,7 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 // report describes the finished run.
 func (r *run) report() *Report {
 	return &Report{
-		Model: r.cfg.Name, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
+		Model: r.cfg.Name, Objective: r.cfg.Objective, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
 		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta,
 		Variance: r.sampler.Variance, Seed: r.o.Seed, Tile: r.tile, Overlap: r.overlap,
 		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(),

@@ -37,7 +37,7 @@ var bannedEverywhere = map[string][]string{
 	module + "/internal/cli": {"cmd", "internal/cli"},
 	"math/rand":              {},                                                // randomness comes from counters, so that it can be repeated
 	"math/rand/v2":           {"internal/graph/graphtest", "internal/runfiles"}, // cases of tests, names of temporary files
-	"unsafe":                 {"internal/cpu/kernel", "internal/cpu"},
+	"unsafe":                 {"internal/cpu/kernel"},
 }
 
 // maxLines is the hard limit of a file that people wrote.

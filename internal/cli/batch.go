@@ -14,6 +14,7 @@ import (
 	"github.com/sr3-go/sr3"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/runfiles"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/upscale"
 )
 
@@ -155,9 +156,16 @@ func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, t
 		fmt.Fprintf(b.streams.err, "sr3: %s: note: %s\n", j.in, n)
 	}
 	if j.out != stdio {
-		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s, %s, seed %d  %s\n",
-			j.out, out.Width, out.Height, r.Model, r.Sampler, plural(r.Steps, "step"), r.Seed, shortDuration(took))
+		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s  %s\n", j.out, out.Width, out.Height, r.Model, howMade(r), shortDuration(took))
 	}
+}
+
+// howMade says in a few words how a result was made.
+func howMade(r *sr3.Report) string {
+	if r.Objective == model.ObjectiveRegression {
+		return "regression"
+	}
+	return fmt.Sprintf("%s, %s, seed %d", r.Sampler, plural(r.Steps, "step"), r.Seed)
 }
 
 // plural is a number with a noun that takes an s, or es after an s.

@@ -207,6 +207,9 @@ func (r *inspection) print(s *streams) error {
 		fmt.Fprintf(s.out, "digest      %s (verified)\n", r.Digest)
 	}
 	if r.Config != nil {
+		if r.Config.Regression() {
+			fmt.Fprintf(s.out, "objective   %s\n", regressionText)
+		}
 		text, err := json.MarshalIndent(r.Config, "", "  ")
 		if err != nil {
 			return err
@@ -236,7 +239,11 @@ func (r *inspection) printMade(s *streams) {
 		return
 	}
 	fmt.Fprintf(s.out, "made by     sr3, model %s (digest %s)\n", made.Model, made.Digest)
-	fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d\n", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
+	if made.Objective == model.ObjectiveRegression {
+		fmt.Fprintf(s.out, "settings    x%.4g, %s\n", made.Scale, regressionText)
+	} else {
+		fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d\n", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
+	}
 	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %s, %s\n", made.Windows, made.Tile, made.Overlap, plural(made.Passes, "pass"), made.SIMD)
 }
 

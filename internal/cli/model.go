@@ -51,6 +51,7 @@ type modelSummary struct {
 	Where      string `json:"where"`
 	Scale      int    `json:"scale"`
 	Family     string `json:"family"`
+	Objective  string `json:"objective,omitempty"` // "regression"; empty for refinement
 	Parameters int64  `json:"parameters"`
 	Digest     string `json:"digest"`
 	Error      string `json:"error,omitempty"`
@@ -83,7 +84,11 @@ func newModelList(s *streams) *cobra.Command {
 					fmt.Fprintf(s.out, "%-16s  %s: %s\n", m.Name, m.Where, m.Error)
 					continue
 				}
-				fmt.Fprintf(s.out, "%-16s  x%d  %-7s  %7.2f M  %.12s  %s\n", m.Name, m.Scale, m.Family, float64(m.Parameters)/1e6, m.Digest, m.Where)
+				where := m.Where
+				if m.Objective == model.ObjectiveRegression {
+					where += " (regression)"
+				}
+				fmt.Fprintf(s.out, "%-16s  x%d  %-7s  %7.2f M  %.12s  %s\n", m.Name, m.Scale, m.Family, float64(m.Parameters)/1e6, m.Digest, where)
 			}
 			return nil
 		},
@@ -100,7 +105,8 @@ func listModels() []modelSummary {
 		if m, err := model.Open(name); err != nil {
 			sum.Error = err.Error()
 		} else {
-			sum.Scale, sum.Family, sum.Parameters, sum.Digest = m.Config.Scale, m.Config.Network.Family, m.Parameters(), m.Digest
+			sum.Scale, sum.Family, sum.Objective = m.Config.Scale, m.Config.Network.Family, m.Config.Objective
+			sum.Parameters, sum.Digest = m.Parameters(), m.Digest
 		}
 		list = append(list, sum)
 	}
@@ -152,6 +158,9 @@ func describeModel(m *model.Model) modelDescription {
 	return modelDescription{m.Config, m.Parameters(), m.Digest, m.Card}
 }
 
+// regressionText says what a regression is.
+const regressionText = "regression, one call of the network"
+
 // printModel writes what a model is for people.
 func printModel(s *streams, m *model.Model) error {
 	c := m.Config
@@ -159,9 +168,13 @@ func printModel(s *streams, m *model.Model) error {
 	fmt.Fprintf(s.out, "model       %s, x%d\ndigest      %s\n", c.Name, c.Scale, m.Digest)
 	fmt.Fprintf(s.out, "network     %s, %d parameters, channels %d x %v, %d blocks, fold %d, made for %d pixels\n",
 		n.Family, m.Parameters(), n.Channels, n.Multipliers, n.Blocks, max(n.Fold, 1), n.ImageSize)
-	fmt.Fprintf(s.out, "diffusion   predicts %s, residual %v, gamma drawn by %s, trained with %s\n",
-		c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
-	fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s\n", c.Inference.Sampler, c.Inference.Steps, c.Inference.Schedule.Kind)
+	if c.Regression() {
+		fmt.Fprintf(s.out, "objective   %s; residual %v, trained with %s\n", regressionText, c.Diffusion.Residual, c.Diffusion.Loss)
+	} else {
+		fmt.Fprintf(s.out, "diffusion   predicts %s, residual %v, gamma drawn by %s, trained with %s\n",
+			c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
+		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s\n", c.Inference.Sampler, c.Inference.Steps, c.Inference.Schedule.Kind)
+	}
 	for _, line := range [][2]string{{"for", c.TrainedFor}, {"licence", c.Licence}, {"source", c.Source}} {
 		if line[1] != "" {
 			fmt.Fprintf(s.out, "%-10s  %s\n", line[0], line[1])

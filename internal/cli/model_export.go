@@ -31,8 +31,9 @@ operator set 17). The file is for images of one size, which is that of the resul
 --side 1024 for 256x256 pixels enlarged four times. Tensors have channels first: x
 [N,6,H,W] is the condition (the enlarged image), then the noisy image, both in [-1, 1];
 gamma [N,1] is the noise level sqrt(gamma); the output is the raw prediction
-[N,3,H,W]. Models conditioned on a timestep have timestep instead of gamma. Weights
-of 2 GiB and more go to FILE.onnx.data, which must stay beside it.`,
+[N,3,H,W]. Models conditioned on a timestep have timestep instead of gamma. Regressions
+take zeros for the noisy image and for the level. Weights of 2 GiB and more go to
+FILE.onnx.data, which must stay beside it.`,
 		Example: `  sr3 model export photo-x4 -o photo-x4.safetensors
   sr3 model export photo-x4 -o full.safetensors --dtype f32
   sr3 model export photo-x4 --onnx -o photo-x4.onnx --side 1024`,

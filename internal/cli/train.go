@@ -12,19 +12,20 @@ import (
 
 // trainFlags are the settings of "sr3 train".
 type trainFlags struct {
-	data    []string
-	val     []string
-	out     string
-	config  string
-	sets    []string
-	init    string
-	opt     string
-	shardMB int
-	steps   int
-	threads int
-	dryRun  bool
-	json    bool
-	quiet   bool
+	data      []string
+	val       []string
+	out       string
+	config    string
+	sets      []string
+	init      string
+	opt       string
+	shardMB   int
+	steps     int
+	objective string
+	threads   int
+	dryRun    bool
+	json      bool
+	quiet     bool
 }
 
 func newTrain(s *streams) *cobra.Command {
@@ -43,12 +44,18 @@ on from the last checkpoint, and the result is the one it would have been withou
 the interruption, bit for bit.
 
 Without --config the configuration is that of the default model, a small network
-for photographs four times larger; --dry-run prints it.`,
+for photographs four times larger; --dry-run prints it.
+
+--objective regression trains the paper's baseline instead: the same network, but it
+maps the enlarged image to the result in one call, with the mean squared error. With
+--val, best.safetensors is the model that had the highest PSNR on held-out images
+(of a refinement: the lowest loss).`,
 		Example: `  sr3 train --data photos --out runs/mine
   sr3 train --data photos --out runs/mine --dry-run
   sr3 train --data faces.tar --out runs/faces --set model.preset=faces16-128 --set model.scale=8 --set data.crop=128
   sr3 train --data photos --out runs/finer --init runs/mine/model.safetensors --set train.rate=5e-5
   sr3 train --data faces --out runs/faces --init faces.safetensors --optimizer I640000_E37_opt.pth
+  sr3 train --data photos --val held-out --out runs/baseline --objective regression
   sr3 upscale photo.jpg -n runs/mine/model.safetensors`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -62,6 +69,7 @@ for photographs four times larger; --dry-run prints it.`,
 	fl.StringVar(&f.init, "init", "", "begin with the weights of this model, with a fresh optimiser")
 	fl.StringVar(&f.opt, "optimizer", "", "with --init: go on with the Adam state that PyTorch saved beside the weights (I..._opt.pth)")
 	fl.IntVar(&f.shardMB, "shard-mb", 0, "also write the state as files of at most so many MiB")
+	fl.StringVar(&f.objective, "objective", "", "sr3 (the default) or regression, short for --set train.objective=NAME")
 	fl.IntVar(&f.steps, "steps", 0, "number of steps, short for --set train.steps=N")
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
@@ -120,6 +128,12 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	if f.out == "" && !f.dryRun {
 		return train.Config{}, usagef("--out is needed: the run directory")
+	}
+	if cmd.Flags().Changed("objective") {
+		if f.objective != train.ObjectiveSR3 && f.objective != train.ObjectiveRegression {
+			return train.Config{}, usagef("--objective %s: want %s or %s", f.objective, train.ObjectiveSR3, train.ObjectiveRegression)
+		}
+		f.sets = append(f.sets, "train.objective="+f.objective)
 	}
 	if cmd.Flags().Changed("steps") {
 		f.sets = append(f.sets, fmt.Sprintf("train.steps=%d", f.steps))

@@ -52,7 +52,8 @@ a folder in FOLDER_sr3_x4. An output that exists is not replaced unless
 
 The result is one of many possible ones; --seed chooses it. The same seed, model
 and settings give the same bytes on any number of threads, and are stored in the
-result: "sr3 inspect FILE" shows them.
+result: "sr3 inspect FILE" shows them. A model that is a regression (see "sr3 train
+--help") has one result; it takes no --seed, --steps, --sampler, --schedule and --eta.
 
 Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
 interrupted. Nothing is ever half-written.`,
@@ -115,6 +116,9 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 		return err
 	}
 	defer up.Close()
+	if err := up.Check(f.options); err != nil {
+		return usagef("%w", err)
+	}
 	list, err := planJobs(jobRequest{inputs: f.inputs, output: f.output, format: f.format, suffix: f.suffix(up.Scale())})
 	if err != nil {
 		return err

@@ -28,14 +28,15 @@ type compiler struct {
 	joined    map[*graph.Node]bool          // joins whose consumers read the parts
 	softmaxes map[*graph.Node]*softmaxState // what attention leaves to its gradient
 	taken     map[*graph.Node]int           // how many nodes a convolution does, by the first of its copies
-	fixed     int64                         // floats in fixed buffers other than variables
+	choose    func(filter graph.Shape, stride int, out graph.Shape) convWay
+	fixed     int64 // floats in fixed buffers other than variables
 }
 
 // newCompiler begins a program for a number of threads.
 func newCompiler(vars *Variables, threads int) *compiler {
 	return &compiler{
 		program: &Program{inputs: map[string]*buffer{}, tiles: make([]kernel.Tile, threads)},
-		vars:    vars, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
+		vars:    vars, choose: chooseWay, values: map[*graph.Node]*buffer{}, saved: map[*graph.Node]*buffer{},
 		inPlace: map[*buffer]*buffer{}, deferred: map[*graph.Node]*normSource{},
 		takenIn: map[*graph.Node]bool{}, sums: map[*graph.Node]*channelSums{}, joined: map[*graph.Node]bool{},
 		softmaxes: map[*graph.Node]*softmaxState{}, taken: map[*graph.Node]int{},

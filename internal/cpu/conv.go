@@ -258,21 +258,54 @@ func (p *product) panelTiles(t *kernel.Tile, j, lo, hi, perRow int, first bool) 
 	}
 }
 
+// convWay is a way to compute a convolution.
+type convWay int
+
+const (
+	wayDirect   convWay = iota // a product for every tap
+	wayThin                    // one product for all taps, see thin.go
+	wayKept                    // F(4x4, 3x3), transformed filters kept, see winograd_kept.go
+	wayStreamed                // F(4x4, 3x3), filters transformed as they come, see winograd_stream.go
+)
+
+func (w convWay) String() string {
+	return [...]string{"direct", "thin", "winograd", "winograd, streamed,"}[w]
+}
+
+// chooseWay is a function of shapes alone, so that the same shapes give the same
+// bytes: of the filter, and of the image that is made. docs/kernels.md has the times
+// that it rests on.
+func chooseWay(filter graph.Shape, stride int, out graph.Shape) convWay {
+	switch {
+	case winogradPays(filter, stride, out) && streamPays(filter, out):
+		return wayStreamed
+	case winogradPays(filter, stride, out):
+		return wayKept
+	case thinPays(filter, stride):
+		return wayThin
+	}
+	return wayDirect
+}
+
 // conv2D lowers a convolution. This is where the kernel is chosen.
 func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
-	x, w := n.Inputs[0], n.Inputs[1]
 	if small := c.upsampled(n, op); small != nil {
 		c.upConv2D(n, small)
 		return
 	}
-	if winogradPays(w.Shape, op.Stride, n.Shape[0], n.Shape[1], n.Shape[2]) {
-		c.winogradConv2D(n, op)
-		return
-	}
-	if thinPays(w.Shape, op.Stride) {
+	switch way := c.choose(n.Inputs[1].Shape, op.Stride, n.Shape); way {
+	case wayThin:
 		c.thinConv2D(n, op)
-		return
+	case wayKept, wayStreamed:
+		c.winogradConv2D(n, op, way)
+	default:
+		c.directConv2D(n, op)
 	}
+}
+
+// directConv2D lowers a convolution to a product for every tap.
+func (c *compiler) directConv2D(n *graph.Node, op *graph.Conv2D) {
+	x, w := n.Inputs[0], n.Inputs[1]
 	kh, kw, in, outCh := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
 	p := &product{step: op.Stride, b: newPanels(kh*kw*in, outCh),
 		oh: n.Shape[1], ow: n.Shape[2], outStep: 1, outH: n.Shape[1], outW: n.Shape[2]}
@@ -304,7 +337,7 @@ func (c *compiler) conv2D(n *graph.Node, op *graph.Conv2D) {
 	after := c.wantSums(end, p.sumParts(n.Shape[0]))
 	p.out = end.out(c, reads...)
 	phases = append(append(phases, p.phase(c.program.tiles)), after...)
-	c.emitWork("conv2d", convWork("direct", w.Shape, op.Stride, n.Shape), phases...)
+	c.emitWork("conv2d", convWork(wayDirect.String(), w.Shape, op.Stride, n.Shape), phases...)
 }
 
 // isPointwise says whether a convolution is a matrix product on pixels.
@@ -335,8 +368,8 @@ func (c *compiler) conv2DInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	dy, w := n.Inputs[0], n.Inputs[1]
 	kh, kw, in, outCh := w.Shape[0], w.Shape[1], w.Shape[2], w.Shape[3]
 	s := op.Stride
-	if op.Pad < kh && winogradPays(graph.Shape{kh, kw, outCh, in}, s, n.Shape[0], n.Shape[1], n.Shape[2]) {
-		c.winogradInputGrad(n, op)
+	if way := c.choose(graph.Shape{kh, kw, outCh, in}, s, n.Shape); op.Pad < kh && (way == wayKept || way == wayStreamed) {
+		c.winogradInputGrad(n, op, way)
 		return
 	}
 	top, bottom := gradMargins(n.Shape[1], dy.Shape[1], kh, s, op.Pad)
@@ -369,7 +402,7 @@ func (c *compiler) conv2DInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 			phases = append(phases, p.phase(c.program.tiles))
 		}
 	}
-	c.emitWork("conv2d-input-grad", convWork("direct", w.Shape, s, dy.Shape), phases...)
+	c.emitWork("conv2d-input-grad", convWork(wayDirect.String(), w.Shape, s, dy.Shape), phases...)
 }
 
 // gradMargins is how far before and behind dy the input gradient reaches along

@@ -7,11 +7,7 @@ import "slices"
 const slack = 64
 
 // alloc returns n zeros with slack behind them.
-func alloc(n int) []float32 {
-	x := make([]float32, n+slack)
-	useHugePages(x)
-	return x[:n]
-}
+func alloc(n int) []float32 { return make([]float32, n+slack)[:n] }
 
 // buffer is the storage of one value. data is filled in when the plan is made.
 type buffer struct {

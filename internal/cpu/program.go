@@ -20,6 +20,8 @@ type Options struct {
 	Threads int
 	// Profile makes Run record the time of every step, see [Program.Profile].
 	Profile bool
+
+	choose func(filter graph.Shape, stride int, out graph.Shape) convWay // for measurements; nil for chooseWay
 }
 
 // Program is a compiled graph. It is used by one goroutine at a time.
@@ -65,6 +67,9 @@ func Compile(g *graph.Graph, vars *Variables, outputs []*graph.Node, opt Options
 		threads = runtime.GOMAXPROCS(0)
 	}
 	c := newCompiler(vars, threads)
+	if opt.choose != nil {
+		c.choose = opt.choose
+	}
 	if err := c.compile(g, outputs); err != nil {
 		return nil, fmt.Errorf("cpu: %w", err)
 	}

@@ -34,12 +34,12 @@ func (t winogradTiles) locate(tile int) (n, y, x int) {
 	return tile / (t.rows * t.cols), tile / t.cols % t.rows, tile % t.cols
 }
 
-// winogradPays decides for a convolution with output pixels [n, h, w].
-func winogradPays(filter graph.Shape, stride, n, h, w int) bool {
-	tiles := tilesFor(n, h, w)
+// winogradPays decides for a convolution that makes the image out.
+func winogradPays(filter graph.Shape, stride int, out graph.Shape) bool {
+	tiles := tilesFor(out[0], out[1], out[2])
 	covered := tiles.rows * tiles.cols * winogradSide * winogradSide
 	return filter[0] == 3 && filter[1] == 3 && stride == 1 && min(filter[2], filter[3]) >= winogradMinChannels &&
-		tiles.count() >= winogradMinTiles && 2*covered <= 3*h*w
+		tiles.count() >= winogradMinTiles && 2*covered <= 3*out[1]*out[2]
 }
 
 // winogradFrame is the frame of an image whose convolution begins top and left
@@ -137,7 +137,7 @@ func (p *winogradConv) writeTile(src kernel.Grid, tile, from, n int, square []fl
 }
 
 // winogradConv2D lowers a convolution.
-func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
+func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D, way convWay) {
 	x, w := n.Inputs[0], n.Inputs[1]
 	in, out := w.Shape[2], w.Shape[3]
 	f, phases := c.winogradFrame(x, tilesFor(n.Shape[0], n.Shape[1], n.Shape[2]), op.Pad, op.Pad)
@@ -145,13 +145,13 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
 	end.needRows(c)
 	p := newWinograd(f, in, out, n.Shape[1], n.Shape[2], end)
 	phases = append(phases, more...)
-	if streamPays(in, out, p.tiles) {
+	if way == wayStreamed {
 		filters := newPanels(9*in, out)
 		phases = append(phases, c.weights(w, "rows", true, &filters, panels.packRows))
 		after := c.wantSums(end, nil)
 		end.out(c)
 		phases = append(append(phases, c.stream([]winogradConv{p}, filters)...), after...)
-		c.emitWork("conv2d", convWork("winograd, streamed,", w.Shape, 1, n.Shape), phases...)
+		c.emitWork("conv2d", convWork(way.String(), w.Shape, 1, n.Shape), phases...)
 		return
 	}
 	k := c.keptFilters(p)
@@ -159,5 +159,5 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D) {
 	after := c.wantSums(end, k.sumParts())
 	end.out(c)
 	phases = append(append(phases, k.phase(c.program.tiles)), after...)
-	c.emitWork("conv2d", convWork("winograd", w.Shape, 1, n.Shape), phases...)
+	c.emitWork("conv2d", convWork(way.String(), w.Shape, 1, n.Shape), phases...)
 }

@@ -7,7 +7,7 @@ import (
 
 // winogradInputGrad lowers the gradient by the input: a convolution of dy with the
 // filters turned around and transposed.
-func (c *compiler) winogradInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
+func (c *compiler) winogradInputGrad(n *graph.Node, op *graph.Conv2DInputGrad, way convWay) {
 	dy, w := n.Inputs[0], n.Inputs[1]
 	f, phases := c.winogradFrame(dy, tilesFor(n.Shape[0], n.Shape[1], n.Shape[2]), 2-op.Pad, 2-op.Pad)
 	end := &epilogue{node: n, ch: w.Shape[2], images: 1}
@@ -16,17 +16,15 @@ func (c *compiler) winogradInputGrad(n *graph.Node, op *graph.Conv2DInputGrad) {
 	turned := newPanels(9*p.in, p.out)
 	turned.buf = c.temp(turned.size())
 	phases = append(phases, turned.packTransposed(c.in(w), 9, true))
-	way := "winograd, streamed,"
-	if streamPays(p.in, p.out, p.tiles) {
+	if way == wayStreamed {
 		phases = append(phases, c.stream([]winogradConv{p}, turned)...)
 	} else {
-		way = "winograd"
 		k := c.keptFilters(p)
 		k.u.buf = c.temp(k.u.size())
 		phases = append(phases, k.packPanels(turned), k.phase(c.program.tiles))
 	}
 	end.out(c)
-	c.emitWork("conv2d-input-grad", convWork(way, w.Shape, 1, dy.Shape), phases...)
+	c.emitWork("conv2d-input-grad", convWork(way.String(), w.Shape, 1, dy.Shape), phases...)
 }
 
 // packPanels is the phase that transforms filters that are panels already.
@@ -47,7 +45,7 @@ const winogradMaxTransformed = 32 << 20
 
 // winogradWeightGradPays decides for the gradient of filters from gradients dy.
 func winogradWeightGradPays(filter graph.Shape, stride int, dy graph.Shape) bool {
-	return winogradPays(filter, stride, dy[0], dy[1], dy[2]) &&
+	return winogradPays(filter, stride, dy) &&
 		36*tilesFor(dy[0], dy[1], dy[2]).count()*(filter[2]+filter[3]) <= winogradMaxTransformed
 }
 

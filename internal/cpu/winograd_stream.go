@@ -1,6 +1,9 @@
 package cpu
 
-import "github.com/sr3-go/sr3/internal/cpu/kernel"
+import (
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/internal/graph"
+)
 
 // Where few tiles meet many channels, the transformed filters, four times the
 // size of the filters, are what a convolution has to fetch from memory: 38 MB for
@@ -17,8 +20,8 @@ const (
 )
 
 // streamPays decides between kept and streamed filters, where winogradPays.
-func streamPays(in, out int, tiles winogradTiles) bool {
-	return in*out >= streamMinWeights && tiles.count() <= streamMaxTiles
+func streamPays(filter, out graph.Shape) bool {
+	return filter[2]*filter[3] >= streamMinWeights && tilesFor(out[0], out[1], out[2]).count() <= streamMaxTiles
 }
 
 // streamProduct is one convolution with streamed filters, or several, of the same

@@ -22,7 +22,7 @@ func TestWinogradAgainstPlain(t *testing.T) {
 	for i := range 8 {
 		n, h, w := 1+r.IntN(2), 15+r.IntN(4), 15+r.IntN(6)
 		in, out, pad := 32+r.IntN(18), 32+r.IntN(39), r.IntN(3)
-		if !winogradPays(graph.Shape{3, 3, in, out}, 1, n, h+2*pad-2, w+2*pad-2) {
+		if !winogradPays(graph.Shape{3, 3, in, out}, 1, graph.Shape{n, h + 2*pad - 2, w + 2*pad - 2, out}) {
 			t.Fatalf("the rule chooses another kernel for %dx%dx%d, %d to %d channels, padding %d", n, h, w, in, out, pad)
 		}
 		if i == 7 { // filters and products in blocks, and tiles enough for two of the micro-kernel
@@ -86,26 +86,57 @@ func compareWithPlain(t *testing.T, g *graph.Graph, outputs []*graph.Node, threa
 	return worst
 }
 
-// BenchmarkConv times single convolutions; GFLOP/s count the products of the
-// direct form.
+// BenchmarkConv times convolutions in every way there is; a star marks the one that
+// is chosen. As in a network, the filters are not in cache: there are many
+// convolutions, with filters of their own. GFLOP/s count the products of the direct
+// form.
 func BenchmarkConv(b *testing.B) {
 	for _, c := range []struct{ side, in, out int }{
-		{128, 64, 64}, {128, 128, 64}, {64, 128, 128}, {32, 256, 256}, {16, 512, 512}, {16, 96, 96}, {64, 96, 96}, {32, 192, 192},
+		{128, 32, 32}, {128, 64, 64}, {128, 128, 64}, {64, 96, 96}, {64, 128, 128}, {64, 256, 256},
+		{32, 128, 128}, {32, 192, 192}, {32, 256, 256}, {32, 512, 512}, {16, 96, 96}, {16, 256, 256}, {16, 512, 512}, {8, 128, 128}, {8, 512, 512}, {128, 64, 3},
 	} {
-		b.Run(fmt.Sprintf("%dx%d/%d-%d", c.side, c.side, c.in, c.out), func(b *testing.B) {
-			g := graph.New()
-			y := g.Conv2D(g.Input("x", 1, c.side, c.side, c.in), g.Variable("w", 3, 3, c.in, c.out), nil, 1, 1)
-			p, err := Compile(g, NewVariables(), []*graph.Node{y}, Options{Threads: 1})
-			if err != nil {
-				b.Fatal(err)
+		chosen := chooseWay(graph.Shape{3, 3, c.in, c.out}, 1, graph.Shape{1, c.side, c.side, c.out})
+		for way := range wayStreamed + 1 {
+			if way == wayThin && c.out > thinMostChannels || way >= wayKept && c.out < winogradMinChannels {
+				continue
 			}
-			defer p.Close()
-			p.Run()
-			for b.Loop() {
-				p.Run()
+			name := fmt.Sprintf("%dx%d/%d-%d/%s", c.side, c.side, c.in, c.out, way)
+			if way == chosen {
+				name += "*"
 			}
-			flops := 2 * 9 * float64(c.side*c.side*c.in*c.out)
-			b.ReportMetric(flops*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
-		})
+			b.Run(name, func(b *testing.B) { benchmarkConv(b, c.side, c.in, c.out, way) })
+		}
 	}
+}
+
+func benchmarkConv(b *testing.B, side, in, out int, way convWay) {
+	copies := min(max(1, 16<<20/(9*in*out)), 16)
+	g, vars := graph.New(), NewVariables()
+	x := g.Input("x", 1, side, side, in)
+	var outputs []*graph.Node
+	for i := range copies {
+		label := fmt.Sprint("w", i)
+		w := vars.Ensure(label, 9*in*out)
+		for k := range w {
+			w[k] = float32(k%7) + 1e-4 // no float16 numbers
+		}
+		outputs = append(outputs, g.Sum(g.Conv2D(x, g.Variable(label, 3, 3, in, out), nil, 1, 1)))
+	}
+	p, err := Compile(g, vars, outputs, Options{Threads: 1, Profile: true, choose: func(graph.Shape, int, graph.Shape) convWay { return way }})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	p.Run()
+	p.ResetProfile()
+	for b.Loop() {
+		p.Run()
+	}
+	var flops, seconds float64
+	for _, s := range p.Profile() {
+		if s.Op == "conv2d" {
+			flops, seconds = flops+float64(s.FLOPs), seconds+s.Time.Seconds()
+		}
+	}
+	b.ReportMetric(flops*float64(b.N)/seconds/1e9, "GFLOP/s")
 }

@@ -55,7 +55,7 @@ func (c *compiler) upsampled(n *graph.Node, op *graph.Conv2D) *graph.Node {
 		return nil
 	}
 	small := x.Inputs[0]
-	if !winogradPays(w.Shape, 1, small.Shape[0], small.Shape[1], small.Shape[2]) ||
+	if way := c.choose(w.Shape, 1, small.Shape); way != wayKept && way != wayStreamed ||
 		tilesFor(small.Shape[0], small.Shape[1], small.Shape[2]).count() < upMinTiles {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (c *compiler) upConv2D(n, small *graph.Node) {
 	}
 	after := c.wantSums(end, nil)
 	way := "2x2 winograd, streamed,"
-	if streamPays(in, out, convs[0].tiles) {
+	if c.choose(w.Shape, 1, s) == wayStreamed {
 		filters := newPanels(9*in, out)
 		phases = append(phases, c.weights(w, "rows", true, &filters, panels.packRows))
 		phases = append(phases, c.stream(convs, filters)...)

@@ -157,6 +157,10 @@ func levelName(cfg unet.Config) string {
 
 // describe says in one line what the file is.
 func describe(c model.Config) string {
+	if c.Regression() {
+		return fmt.Sprintf("U-Net of the regression %s. x: condition in [-1, 1], then three channels of zeros; %s: 0; prediction: %s.",
+			c.Name, levelName(c.Network), c.Diffusion.Prediction)
+	}
 	return fmt.Sprintf("U-Net of the SR3 model %s. x: condition, then noisy image, in [-1, 1]; %s: noise level; prediction: %s.",
 		c.Name, levelName(c.Network), c.Diffusion.Prediction)
 }
