@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/sr3-go/sr3/baseline"
+	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/upscale"
@@ -244,5 +245,33 @@ func TestModels(t *testing.T) {
 	}
 	if _, err := o.Open(spec); err == nil || !strings.Contains(err.Error(), "refine") {
 		t.Errorf("a model that refines as a regression: %v", err)
+	}
+}
+
+func TestRegression(t *testing.T) {
+	o := &baseline.Opener{Threads: 1, OpenModel: func(string) (*model.Model, error) {
+		m, err := model.Open(untrained)
+		if err != nil {
+			return nil, err
+		}
+		m.Config.Objective, m.Config.Inference = model.ObjectiveRegression, model.Inference{}
+		m.Config.Diffusion = model.Diffusion{Prediction: diffusion.PredictX0, Loss: diffusion.L2, Residual: 1}
+		return m, m.Config.Validate()
+	}}
+	defer o.Close()
+	m := open(t, o, "regression:base")
+	if info := m.Info(); info.Name != "base, regression" || info.Steps != 0 || info.Series != "" || info.Kind != baseline.KindRegression {
+		t.Errorf("info %+v", info)
+	}
+	in := baseline.Input{Name: "a", LR: read(t, "coffee_lr4.png"), Width: 128, Height: 96}
+	if out, err := m.Upscale(t.Context(), in); err != nil || out.Width != 128 || out.Height != 96 {
+		t.Errorf("%v", err)
+	}
+	spec, err := baseline.ParseSpec("sr3:base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Open(spec); err == nil || !strings.Contains(err.Error(), "is a regression; ask for regression:") {
+		t.Errorf("a regression as a model that refines: %v", err)
 	}
 }

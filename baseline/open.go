@@ -38,6 +38,9 @@ func (o *Opener) Open(s Spec) (Method, error) {
 		return newFolder(s.Name, s.Source)
 	case KindSR3, KindRegression:
 		m, err := o.model(s)
+		if err == nil {
+			err = m.up.Check(s.Options)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("method %s:%s: %w", s.Kind, s.Source, err)
 		}
@@ -75,7 +78,10 @@ func (o *Opener) model(s Spec) (opened, error) {
 
 // checkKind refuses a model that is not of the kind asked for.
 func checkKind(kind string, m *model.Model) error {
-	if kind == KindRegression {
+	switch regression := m.Config.Regression(); {
+	case regression && kind == KindSR3:
+		return fmt.Errorf("model %s is a regression; ask for %s:", m.Config.Name, KindRegression)
+	case !regression && kind == KindRegression:
 		return fmt.Errorf("model %s refines its result; ask for %s:", m.Config.Name, KindSR3)
 	}
 	return nil

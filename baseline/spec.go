@@ -172,13 +172,14 @@ func (s Spec) settings() string {
 	return strings.Join(list, " ")
 }
 
-// label is the name in tables of a model without a name of its own: the model's,
-// the number of steps, and what else was asked for.
+// label is what tables call a model that is not given a name: the name it was
+// asked for by, or, of a file, its own; the number of steps; and what else was
+// asked for.
 func (s Spec) label(modelName string, steps int) string {
 	o := s.Options
-	parts := []string{modelName}
-	if modelName == "" {
-		parts[0] = s.Source
+	parts := []string{s.Source}
+	if isFile := strings.ContainsAny(s.Source, `./\`); isFile && modelName != "" {
+		parts[0] = modelName
 	}
 	add := func(given bool, format string, value any) {
 		if given {
@@ -187,6 +188,8 @@ func (s Spec) label(modelName string, steps int) string {
 	}
 	add(o.Sampler != "", "%s", o.Sampler)
 	switch {
+	case s.Kind == KindRegression:
+		parts = append(parts, KindRegression)
 	case steps == 1:
 		parts = append(parts, "1 step")
 	case steps > 1:
