@@ -128,8 +128,9 @@ func (f *evalFlags) run(cmd *cobra.Command, s *streams) error {
 		return err
 	}
 	f.emit(s, start)
-	f.watch(s, &cfg)
+	m := f.watch(s, &cfg)
 	r, err := eval.Run(cmd.Context(), cfg)
+	m.clear()
 	if err != nil {
 		if errors.Is(err, context.Canceled) && !f.quiet {
 			fmt.Fprintln(s.err, "sr3: what is done is kept; the same command goes on")
@@ -184,15 +185,18 @@ func (f *evalFlags) addMeasures(cfg *eval.Config) error {
 	return nil
 }
 
-// watch shows progress and failures.
-func (f *evalFlags) watch(s *streams, cfg *eval.Config) {
+// watch shows progress and failures; the caller clears the meter.
+func (f *evalFlags) watch(s *streams, cfg *eval.Config) *meter {
 	m := newMeter(s.err, f.quiet || f.json)
 	m.begin("eval")
+	stage := ""
 	cfg.OnProgress = func(p eval.Progress) {
-		m.update(p.Share, fmt.Sprintf("image %d/%d  %s", p.Image, p.Images, p.Method))
-		if p.Share >= 1 {
+		if p.Stage != stage {
+			stage = p.Stage
 			m.clear()
+			m.begin(stage)
 		}
+		m.update(p.Share, fmt.Sprintf("image %d/%d  %s", p.Image, p.Images, p.Method))
 	}
 	cfg.OnRow = func(row eval.Row, again bool) {
 		f.emit(s, evalEvent{Event: "row", Row: &row, Again: again})
@@ -201,6 +205,7 @@ func (f *evalFlags) watch(s *streams, cfg *eval.Config) {
 			fmt.Fprintf(s.err, "sr3: %s: %s\n", row.Image, row.Error)
 		}
 	}
+	return m
 }
 
 func (f *evalFlags) emit(s *streams, e evalEvent) {

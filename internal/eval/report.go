@@ -282,6 +282,7 @@ func (e *evaluation) setCells(ctx context.Context, s SetMeasure) ([]Cell, error)
 		if len(images) == 0 {
 			continue
 		}
+		e.stage(s, m)
 		v, err := s.Of(ctx, e.pairs(ctx, m, images))
 		switch {
 		case ctx.Err() != nil:
@@ -294,6 +295,14 @@ func (e *evaluation) setCells(ctx context.Context, s SetMeasure) ([]Cell, error)
 	}
 	markBest(s.Column, cells, nil)
 	return cells, nil
+}
+
+// stage reports that a measure of whole sets has come to a method.
+func (e *evaluation) stage(s SetMeasure, m int) {
+	if e.OnProgress != nil {
+		e.OnProgress(Progress{Stage: s.Title, Share: float64(m) / float64(len(e.Methods)), Image: len(e.sources), Images: len(e.sources),
+			Method: e.Methods[m].Info().Name})
+	}
 }
 
 // pairs reads images with a method's results.

@@ -48,7 +48,10 @@ type Config struct {
 
 // Progress is how far an evaluation is.
 type Progress struct {
-	Share         float64 // 0 to 1, of what earlier runs have not done
+	// Stage is empty while results are made and measured; then it names the measure
+	// of whole sets that is being computed.
+	Stage         string
+	Share         float64 // 0 to 1: of the stage, in the first of what earlier runs have not done
 	Image, Images int     // from 1
 	Method        string  // the row of the table
 }
