@@ -271,7 +271,7 @@ func TestRegression(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := o.Open(spec); err == nil || !strings.Contains(err.Error(), "is a regression; ask for regression:") {
+	if _, err := o.Open(spec); err == nil || !strings.Contains(err.Error(), "is a regression: give it as regression:MODEL") {
 		t.Errorf("a regression as a model that refines: %v", err)
 	}
 }

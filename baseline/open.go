@@ -80,9 +80,9 @@ func (o *Opener) model(s Spec) (opened, error) {
 func checkKind(kind string, m *model.Model) error {
 	switch regression := m.Config.Regression(); {
 	case regression && kind == KindSR3:
-		return fmt.Errorf("model %s is a regression; ask for %s:", m.Config.Name, KindRegression)
+		return fmt.Errorf("model %s is a regression: give it as %s:MODEL", m.Config.Name, KindRegression)
 	case !regression && kind == KindRegression:
-		return fmt.Errorf("model %s refines its result; ask for %s:", m.Config.Name, KindSR3)
+		return fmt.Errorf("model %s refines its result: give it as %s:MODEL", m.Config.Name, KindSR3)
 	}
 	return nil
 }
