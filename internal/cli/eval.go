@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -65,8 +66,10 @@ is measured on all it has, and rows with fewer are marked. Images that cannot be
 read, results that are missing or have the wrong size are listed in the report and
 the exit code is 3.
 
+Columns are PSNR, SSIM and consistency as in the paper, PSNR and SSIM of the Y
+channel with as many pixels cut from the border as the scale, and MS-SSIM.
 --features names an ONNX file of SqueezeNet 1.1 as converted from Caffe and adds
-its feature distance, see "sr3 metrics --help".`,
+its feature distances, see "sr3 metrics --help".`,
 		Example: `  sr3 eval --data Set5 --method bicubic --method sr3:photo-x4 --out report
   sr3 eval --data Set5 --out report --features squeezenet1.1.onnx \
     --method bicubic --method imdn=results/imdn \
@@ -169,7 +172,7 @@ func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
 
 // addMeasures chooses the columns of the table.
 func (f *evalFlags) addMeasures(cfg *eval.Config) error {
-	cfg.Measures = eval.StandardMeasures()
+	cfg.Measures = slices.Concat(eval.StandardMeasures(), eval.LumaMeasures(), []eval.Measure{eval.MultiScaleSSIM()})
 	if f.features == "" {
 		return nil
 	}
@@ -182,6 +185,7 @@ func (f *evalFlags) addMeasures(cfg *eval.Config) error {
 		return err
 	}
 	cfg.Measures = append(cfg.Measures, eval.FeatureDistance(network.Distance, version))
+	cfg.SetMeasures = append(cfg.SetMeasures, eval.PositionFrechetDistance(network.Positions, version))
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/philox"
 	"github.com/sr3-go/sr3/metric"
+	"github.com/sr3-go/sr3/metric/distribution"
 	"github.com/sr3-go/sr3/resample"
 )
 
@@ -481,5 +483,42 @@ func TestIdenticalImages(t *testing.T) {
 	}
 	if mustRun(t, c).Methods[0].Cells[0].Mean != r.Methods[0].Cells[0].Mean {
 		t.Error("infinity is not read again")
+	}
+}
+
+// The measures of the Y channel cut as many pixels as the scale; MS-SSIM is left
+// out where images are too small for it; the sets of truths and results are those
+// of the table.
+func TestMeasuresBesideThePaper(t *testing.T) {
+	dir := folder(t, 2)
+	c := config(dir, t.TempDir(), fake{name: "one", shift: 3}, fake{name: "two", shift: 40})
+	c.Measures = slices.Concat(LumaMeasures(), []Measure{MultiScaleSSIM()})
+	asked := 0
+	c.SetMeasures = []SetMeasure{PositionFrechetDistance(func(m metric.Image, _ int) (distribution.Matrix[float32], error) {
+		asked++
+		out := distribution.Matrix[float32]{N: 40, D: 2, Values: make([]float32, 80)}
+		for i := range out.Values {
+			out.Values[i] = float32(m.Pix[3*i])
+		}
+		return out, nil
+	}, "v")}
+	r := mustRun(t, c)
+	if len(r.Columns) != 3 || r.Columns[2].Key != "squeezenet_position_frechet_distance" {
+		t.Fatalf("columns %+v", r.Columns)
+	}
+	near, far := r.Methods[0].Cells[2], r.Methods[1].Cells[2]
+	if !(near.Mean < far.Mean) || !near.Best || near.N != 2 || asked != 6 {
+		t.Errorf("distances %v and %v, vectors of %d images, want 6", near.Mean, far.Mean, asked)
+	}
+	hr := picture8(48, 42, 0)
+	hr = cut(hr, 0, 0, 40, 48)
+	sr := metric.Image{Height: 40, Width: 48, Pix: bytes.Clone(hr.Pix)}
+	for i := range sr.Pix { // the border alone is wrong
+		if x, y := i/3%48, i/3/48; x < 4 || y < 4 || x >= 44 || y >= 36 {
+			sr.Pix[i] = 0
+		}
+	}
+	if v, err := LumaMeasures()[0].Of(&Pair{HR: hr, SR: sr, Scale: 4}); err != nil || !math.IsInf(v, 1) {
+		t.Errorf("PSNR Y of images that differ at the border alone: %v, %v", v, err)
 	}
 }

@@ -5,7 +5,8 @@
 // The measure is called "SqueezeNet 1.1 feature distance" and is to be reported
 // under this name. Its form is that of perceptual distances (Zhang et al. 2018,
 // arXiv 1801.03924, equation 1) without learnt weights; its numbers are
-// comparable with nothing but itself, computed with the same weights.
+// comparable with nothing but itself, computed with the same weights. Sets of
+// images are compared by the Frechet distance of [Network.Positions].
 //
 // No weights are part of the program. [Load] reads them from an ONNX file that
 // was converted from the authors' Caffe model. Such a network takes B, G, R of
