@@ -261,7 +261,7 @@ func (g *gallery) draw(i int, s *sample, results []*metric.Image) (*strip, error
 			out.Tiles = append(out.Tiles, tile{Title: g.Methods[m].Info().Name, Caption: "no result", Hue: m % hues})
 			continue
 		}
-		add(g.Methods[m].Info().Name, g.values(g.rows[i][m], " · "), m%hues, cut(*sr, y, x, h, w))
+		add(g.Methods[m].Info().Name, values(g.rows[i][m], g.shown()), m%hues, cut(*sr, y, x, h, w))
 	}
 	add("truth", "", -1, cut(s.hr, y, x, h, w))
 	return out, err

@@ -10,6 +10,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/sr3-go/sr3/internal/runfiles"
 )
@@ -29,6 +30,8 @@ type page struct {
 	Cases       []caseGroup
 	Strips      []strip
 	ByImage     []imageRow
+	Shown       string // measures below pictures
+	Order       string // of the values in ByImage
 }
 
 // pageRow is a row of the table.
@@ -86,7 +89,8 @@ func (e *evaluation) page(ctx context.Context, r *Report) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("page: %w", err)
 	}
-	p := &page{Report: r, Title: r.title(), Lead: r.lead(), Notes: r.notes(), Tradeoff: r.tradeoff(), Steps: r.bySteps(), ByImage: e.byImage()}
+	p := &page{Report: r, Title: r.title(), Lead: r.lead(), Notes: r.notes(), Tradeoff: r.tradeoff(), Steps: r.bySteps(), ByImage: e.byImage(),
+		Shown: titles(e.shown(), " and "), Order: titles(e.Measures, " · ")}
 	for _, c := range r.Columns {
 		p.Headings = append(p.Headings, c.heading())
 	}
@@ -144,7 +148,7 @@ func (e *evaluation) byImage() []imageRow {
 	for i, rows := range e.rows {
 		line := imageRow{Name: e.sources[i].name}
 		for _, row := range rows {
-			line.Cells = append(line.Cells, e.values(row, " · "))
+			line.Cells = append(line.Cells, values(row, e.Measures))
 		}
 		list = append(list, line)
 	}
@@ -152,22 +156,37 @@ func (e *evaluation) byImage() []imageRow {
 }
 
 // values are those of a row in the order of the measures.
-func (e *evaluation) values(row *Row, between string) string {
+func values(row *Row, measures []Measure) string {
 	if row == nil {
 		return "–"
 	}
-	text := ""
-	for k, m := range e.Measures {
+	var list []string
+	for _, m := range measures {
 		v, ok := row.Measures[m.Key]
 		if !ok {
 			v = none()
 		}
-		if k > 0 {
-			text += between
-		}
-		text += v.text(m.Digits)
+		list = append(list, v.text(m.Digits))
 	}
-	return text
+	return strings.Join(list, " · ")
+}
+
+// shown are the measures whose values stand below pictures: the first, and the
+// one that cases are found by.
+func (e *evaluation) shown() []Measure {
+	if d := e.deciding(); d.Key != e.Measures[0].Key {
+		return []Measure{e.Measures[0], d}
+	}
+	return e.Measures[:1]
+}
+
+// titles names measures.
+func titles(measures []Measure, between string) string {
+	var list []string
+	for _, m := range measures {
+		list = append(list, m.Title)
+	}
+	return strings.Join(list, between)
 }
 
 // deciding is the measure that best and worst cases are found by: one of looks
