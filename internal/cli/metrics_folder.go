@@ -5,12 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"path/filepath"
 	"slices"
-	"strings"
 
+	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/metric"
 	"github.com/sr3-go/sr3/metric/distribution"
 )
@@ -46,7 +44,7 @@ func (m *measurer) folders(ctx context.Context, s *streams, f *metricsFlags) err
 			continue
 		}
 		var err error
-		if sides[i], err = imagesByName(dir); err != nil {
+		if sides[i], err = imageio.Folder(dir); err != nil {
 			return err
 		}
 		for name := range sides[i] {
@@ -70,41 +68,6 @@ func (m *measurer) folders(ctx context.Context, s *streams, f *metricsFlags) err
 		t.add(name, r, err)
 	}
 	return t.finish()
-}
-
-// imagesByName finds the images below a folder, by their path in it without
-// extension.
-func imagesByName(dir string) (map[string]string, error) {
-	found := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return fmt.Errorf("read folder %s: %w", path, cause(err))
-		}
-		hidden := strings.HasPrefix(d.Name(), ".") && path != dir
-		if d.IsDir() {
-			if hidden {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if hidden || !slices.Contains(inputExtensions, strings.ToLower(filepath.Ext(path))) {
-			return nil
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(strings.TrimSuffix(rel, filepath.Ext(rel)))
-		if other := found[name]; other != "" {
-			return fmt.Errorf("%s and %s have one name; remove one of them", other, path)
-		}
-		found[name] = path
-		return nil
-	})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("no images in %s: looked for names ending in %s", dir, strings.Join(inputExtensions, " "))
-	}
-	return found, err
 }
 
 // missing is an error that names the folder without an image of this name.
