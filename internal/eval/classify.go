@@ -29,8 +29,9 @@ type Classification struct {
 type Accuracy struct {
 	Network string        `json:"network"`
 	Weights string        `json:"weights"`
-	Images  int           `json:"images"` // that were asked for
-	Rows    []AccuracyRow `json:"rows"`   // first the true images themselves, then the methods
+	Images  int           `json:"images"`               // that were asked for
+	Own     bool          `json:"own_images,omitempty"` // see [Report]
+	Rows    []AccuracyRow `json:"rows"`                 // first the true images themselves, then the methods
 }
 
 // AccuracyRow has the errors, 0 to 1, of one method.
@@ -234,7 +235,7 @@ func (c *classifications) tally(row *Row, img metric.Image, class int, version s
 // table is the classification's table: the reference and the methods on the images
 // that all of them have, or each on its own.
 func (c *classifications) table() *Accuracy {
-	a := &Accuracy{Network: c.Classification.Network, Weights: c.Classification.Weights.String(), Images: len(c.sources)}
+	a := &Accuracy{Network: c.Classification.Network, Weights: c.Classification.Weights.String(), Images: len(c.sources), Own: c.Own}
 	a.Rows = []AccuracyRow{{Method: referenceRow}}
 	for _, m := range c.Methods {
 		a.Rows = append(a.Rows, AccuracyRow{Method: m.Info().Name})

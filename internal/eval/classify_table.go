@@ -13,7 +13,12 @@ func (a *Accuracy) Title() string { return "Errors of the classifier " + a.Netwo
 func (a *Accuracy) Lead() string {
 	n := a.Rows[0].Top1.N
 	images := fmt.Sprintf("%d images", n)
-	if n != a.Images {
+	switch {
+	case n == 1:
+		images = "1 image"
+	case a.Own:
+		images = fmt.Sprintf("Up to %d of %d images, each row on its own,", n, a.Images)
+	case n != a.Images:
 		images = fmt.Sprintf("The %d of %d images that all rows have", n, a.Images)
 	}
 	return images + " by the protocol of the paper's table 3: crops of 224 pixels, reduced to 56, enlarged to 64 by bicubic and to 256 by the method, brought to the classifier's side and classified. Weights " +

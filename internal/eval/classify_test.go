@@ -96,6 +96,11 @@ func TestClassification(t *testing.T) {
 	if text := r.Markdown(); !strings.Contains(text, "| brighter | 1.000 [1.000, 1.000] | **0.000** [0.000, 0.000] |") || !strings.Contains(text, "Weights b.onnx, SHA-256 cd") {
 		t.Errorf("the table:\n%s", text)
 	}
+	c.Own = true
+	r = mustRun(t, c)
+	if far := r.Accuracy.Rows[3].Top1; r.Accuracy.Rows[0].Top1.N != 4 || far.N != 3 || !far.Fewer || !strings.Contains(r.Markdown(), "Up to 4 of 7 images") {
+		t.Errorf("each on its own images: %+v", r.Accuracy.Rows)
+	}
 	if page, err := os.ReadFile(filepath.Join(out, PageFile)); err != nil || !bytes.Contains(page, []byte("Errors of the classifier brightness")) {
 		t.Errorf("the page does not have the table (%v)", err)
 	}

@@ -35,7 +35,7 @@ func LPIPS(kind nets.Kind, l *nets.LPIPS, weights, heads Weights) Measure {
 		Version: keyOf(weights.Digest, heads.Digest), Weights: weights.String() + "; " + heads.String(),
 		About: "Learned perceptual image patch similarity, version 0.1 (Zhang et al. 2018), on " + string(kind) + "."}
 	if !weights.Published || !heads.Published {
-		c.Title = "Learned distance in the form of LPIPS (" + string(kind) + ")"
+		c.Key, c.Title = "learned_distance_"+string(kind), "Learned distance in the form of LPIPS ("+string(kind)+")"
 		c.About += " At least one of its files is not known as a published one, so it is not called LPIPS."
 	}
 	return Measure{c, func(p *Pair) (float64, error) { return l.Distance(p.HR, p.SR, p.Threads) }}
@@ -47,23 +47,24 @@ func LPIPS(kind nets.Kind, l *nets.LPIPS, weights, heads Weights) Measure {
 // published one the measures get other names.
 func InceptionMeasures(n *nets.Network, w Weights, dir string) []SetMeasure {
 	in := &inceptionSets{network: n, store: featureStore{dir: filepath.Join(dir, w.Digest[:min(16, len(w.Digest))])}}
-	titles := []string{"FID", "KID", "IS"}
+	keys, titles := []string{"fid", "kid", "inception_score"}, []string{"FID", "KID", "IS"}
 	caution := ""
 	if !w.Published {
+		keys = []string{"inception_frechet_distance", "inception_kernel_distance", "inception_divergence_score"}
 		titles = []string{"Inception Frechet distance", "Inception kernel distance", "Inception divergence score"}
 		caution = " The file of weights is not known as the published one, so it is not called " // the custom name follows
 	}
-	column := func(k int, key, custom, about string) Column {
+	column := func(k int, custom, about string) Column {
 		if caution != "" {
 			about += caution + custom + "."
 		}
-		return Column{Key: key, Title: titles[k], Digits: 2, Perceptual: true, Version: w.Digest, Weights: w.String(), About: about}
+		return Column{Key: keys[k], Title: titles[k], Digits: 2, Perceptual: true, Version: w.Digest, Weights: w.String(), About: about}
 	}
-	fid := column(0, "fid", "FID", "Frechet distance (Heusel et al. 2017) of the results from the truths, on 2048 features of Inception-v3, images resized to 299 pixels by bilinear interpolation as pytorch-fid does.")
+	fid := column(0, "FID", "Frechet distance (Heusel et al. 2017) of the results from the truths, on 2048 features of Inception-v3, images resized to 299 pixels by bilinear interpolation as pytorch-fid does.")
 	fid.Vectors = n.Kind().Features()
-	kid := column(1, "kid", "KID", "Kernel distance (Binkowski et al. 2018) on the same features: cubic kernel, unbiased, all pairs, not times 1000; may be below 0.")
+	kid := column(1, "KID", "Kernel distance (Binkowski et al. 2018) on the same features: cubic kernel, unbiased, all pairs, not times 1000; may be below 0.")
 	kid.Digits = 5
-	is := column(2, "inception_score", "IS", fmt.Sprintf("Inception score (Salimans et al. 2016) of the results alone, on probabilities without the last layer's bias, as is the custom: the mean over 10 parts in the order of the images, from %d images on; below, all together.", scoreParts*minPart))
+	is := column(2, "IS", fmt.Sprintf("Inception score (Salimans et al. 2016) of the results alone, on probabilities without the last layer's bias, as is the custom: the mean over 10 parts in the order of the images, from %d images on; below, all together.", scoreParts*minPart))
 	is.HigherIsBetter = true
 	return []SetMeasure{{fid, in.distance(distribution.FrechetDistance)}, {kid, in.distance(distribution.KernelDistance)}, {is, in.score}}
 }
