@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/internal/graph/graphtest"
 )
 
 // TestFusionAgainstPlain builds what residual blocks are made of, in all orders and
@@ -129,4 +130,19 @@ func compiled(t *testing.T, g *graph.Graph, outputs []*graph.Node) *Program {
 	}
 	p.Close()
 	return p
+}
+
+// TestConvolutionOverItsOwnImage adds to a convolution the image that it reads, in
+// another shape: the result cannot be written over it. Without a margin the fast
+// convolution reads images of some sizes where they lie.
+func TestConvolutionOverItsOwnImage(t *testing.T) {
+	for _, c := range []struct{ kernel, n, side, in, out int }{{3, 4, 6, 32, 72}, {3, 4, 6, 192, 432}, {2, 2, 6, 25, 36}, {3, 2, 4, 1, 4}, {2, 3, 2, 16, 64}} {
+		build := func(b *graphtest.Builder) []*graph.Node {
+			x := b.Scale(b.Normal(c.n, c.side, c.side, c.in), 0.9)
+			side := c.side + 1 - c.kernel
+			again := b.Reshape(x, c.n, side, side, c.out)
+			return []*graph.Node{b.Add(b.Conv2D(x, b.Weight(c.kernel, c.kernel, c.in, c.out), b.Bias(0, c.out), 1, 0), again)}
+		}
+		graphtest.RunCase(t, graphtest.Case{Name: fmt.Sprint(c), Build: build, NoGradient: true}, 1e-4, executePoisoned)
+	}
 }

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"fmt"
+
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/internal/graph"
 )
@@ -115,9 +117,9 @@ func transposeInto(dst, src []float32, from, rows, width, pitch int) {
 
 // weights gives panels the storage that suits their source, and the phase that
 // fills them from it by pack: once, and again only when the variable changes, if
-// the program itself does not change it; on every run otherwise. key names the
-// form, which programs share; mayHalf says that the kernel
-// expands float16 numbers as it goes.
+// the program itself does not change it; on every run otherwise. key and the shape
+// that the variable is read in name the form, which programs share; mayHalf says that
+// the kernel expands float16 numbers as it goes.
 func (c *compiler) weights(src *graph.Node, key string, mayHalf bool, p *panels, pack func(p panels, src *buffer) phase) phase {
 	v := sourceVariable(src)
 	if v == nil || c.updated[v] {
@@ -125,7 +127,7 @@ func (c *compiler) weights(src *graph.Node, key string, mayHalf bool, p *panels,
 		return pack(*p, c.in(src))
 	}
 	vars, from := c.vars, &buffer{size: v.Shape.Size(), fixed: true}
-	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, key, p.size(), mayHalf)
+	x, f := vars.form(v.Op.(*graph.Variable).Label, from.size, fmt.Sprint(key, src.Shape), p.size(), mayHalf)
 	to := &buffer{size: p.size(), fixed: true}
 	p.buf = to
 	ph := pack(*p, from)

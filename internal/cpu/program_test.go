@@ -278,3 +278,21 @@ func TestMissingOperationIsAnError(t *testing.T) {
 }
 
 type unknown struct{ graph.Op }
+
+// TestPackingDoesNotAllocate has filters, for an enlarged image, that the program
+// changes and so packs in every run.
+func TestPackingDoesNotAllocate(t *testing.T) {
+	g := graph.New()
+	w := g.Variable("w", 3, 3, 32, 32)
+	out := g.Conv2D(g.Upsample(g.Input("x", 1, 16, 16, 32), 2), w, nil, 1, 1)
+	update := g.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, w, g.Input("gradient", w.Shape...),
+		g.Variable("m", w.Shape...), g.Variable("v", w.Shape...), g.Input("hyper", graph.AdamHyper), nil)
+	p, err := cpu.Compile(g, cpu.NewVariables(), []*graph.Node{out, update}, cpu.Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if allocs := testing.AllocsPerRun(3, p.Run); allocs > 0 {
+		t.Errorf("a run allocates %v times", allocs)
+	}
+}

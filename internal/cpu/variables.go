@@ -56,13 +56,20 @@ type Source struct {
 // NewVariables returns an empty storage.
 func NewVariables() *Variables { return &Variables{vars: map[string]*variable{}} }
 
-// Provide creates or replaces a variable that has its values from a source. Get,
-// Ensure, Set, and operations that read the variable where it lies, make it an
-// ordinary one.
+// Provide gives a variable, created if needed, its values from a source. Get, Ensure,
+// Set, and operations that read the variable where it lies, make it an ordinary one;
+// if it is that already, the source is read at once. It panics if the variable
+// exists with another size.
 func (v *Variables) Provide(label string, s Source) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.vars[label] = &variable{size: s.Len, source: &s}
+	x := v.ensure(label, s.Len)
+	x.version++
+	if x.data != nil {
+		s.Read(x.data)
+		return
+	}
+	x.source = &s
 }
 
 // Get returns the values of a variable to read or write in place, nil if there is

@@ -149,7 +149,7 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D, way convWay) 
 		filters := newPanels(9*in, out)
 		phases = append(phases, c.weights(w, "rows", true, &filters, panels.packRows))
 		after := c.wantSums(end, nil)
-		end.out(c)
+		end.out(c) // all pixels are read before any is written
 		phases = append(append(phases, c.stream([]winogradConv{p}, filters)...), after...)
 		c.emitWork("conv2d", convWork(way.String(), w.Shape, 1, n.Shape), phases...)
 		return
@@ -157,7 +157,7 @@ func (c *compiler) winogradConv2D(n *graph.Node, op *graph.Conv2D, way convWay) 
 	k := c.keptFilters(p)
 	phases = append(phases, c.weights(w, "winograd", false, &k.u, k.pack))
 	after := c.wantSums(end, k.sumParts())
-	end.out(c)
+	end.out(c, f.buf)
 	phases = append(append(phases, k.phase(c.program.tiles)), after...)
 	c.emitWork("conv2d", convWork(way.String(), w.Shape, 1, n.Shape), phases...)
 }

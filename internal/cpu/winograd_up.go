@@ -86,29 +86,41 @@ func (c *compiler) upConv2D(n, small *graph.Node) {
 		phases = append(phases, c.stream(convs, filters)...)
 	} else {
 		way = "2x2 winograd"
+		sums := c.temp(len(c.program.tiles) * packUpSize())
 		for i, p := range convs {
 			k := c.keptFilters(p)
-			phases = append(phases, c.weights(w, [4]string{"up 0", "up 1", "up 2", "up 3"}[i], false, &k.u, k.packUp), k.phase(c.program.tiles))
+			phases = append(phases, c.weights(w, [4]string{"up 0", "up 1", "up 2", "up 3"}[i], false, &k.u, k.packUp(sums)), k.phase(c.program.tiles))
 		}
 	}
 	end.out(c)
 	c.emitWork("conv2d", convWork(way, w.Shape, 1, n.Shape), append(phases, after...)...)
 }
 
-// packUp is the phase that sums and transforms filters [3, 3, in, out] for the
-// phase that the convolution is for.
-func (p *winogradKept) packUp(u panels, w *buffer) phase {
-	return phase{n: u.count, body: func(_, j int) {
-		dst, width := u.panel(j)
-		clear(dst)
-		taps, sums := make([]float32, 9*u.nr), make([]float32, upSums*u.nr)
-		for i := range p.in {
-			for tap := range 9 {
-				copy(taps[tap*u.nr:][:width], w.data[(tap*p.in+i)*p.out+j*u.nr:])
-			}
-			upFilters(sums, taps, u.nr)
-			p.weights(p.apart(dst[i*u.nr:], p.in*u.nr),
-				kernel.Grid{Data: sums[upSum(p.dstY, p.dstX)*u.nr:], Row: upRow * u.nr, Col: u.nr}, u.nr)
+// packUpSize is what a worker needs to pack: taps of one in channel, and sums of them.
+func packUpSize() int { return (9 + upSums) * kernel.NR() }
+
+// packUp makes the phase that sums and transforms filters [3, 3, in, out] for the
+// phase that the convolution is for. scratch has packUpSize floats for each worker.
+func (p *winogradKept) packUp(scratch *buffer) func(u panels, w *buffer) phase {
+	return func(u panels, w *buffer) phase {
+		return phase{n: u.count, body: func(worker, j int) {
+			size := packUpSize()
+			taps, sums := scratch.data[worker*size:][:9*u.nr], scratch.data[worker*size+9*u.nr:][:upSums*u.nr]
+			p.packUpPanel(u, w, j, taps, sums)
+		}}
+	}
+}
+
+// packUpPanel fills panel j.
+func (p *winogradKept) packUpPanel(u panels, w *buffer, j int, taps, sums []float32) {
+	dst, width := u.panel(j)
+	clear(taps)
+	for i := range p.in {
+		for tap := range 9 {
+			copy(taps[tap*u.nr:][:width], w.data[(tap*p.in+i)*p.out+j*u.nr:])
 		}
-	}}
+		upFilters(sums, taps, u.nr)
+		p.weights(p.apart(dst[i*u.nr:], p.in*u.nr),
+			kernel.Grid{Data: sums[upSum(p.dstY, p.dstX)*u.nr:], Row: upRow * u.nr, Col: u.nr}, u.nr)
+	}
 }
