@@ -10,7 +10,7 @@
 //
 // The packages below give more control: upscale (whole images by windows), refine
 // (samplers), diffusion (the method), unet (networks), model (model files),
-// train (training), imageio, resample and metric.
+// train (training), imageio, resample, metric and baseline (methods to compare with).
 package sr3
 
 import (

@@ -2,6 +2,7 @@ package metric
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/sr3-go/sr3/resample"
 )
@@ -18,17 +19,58 @@ func Consistency(lr, sr Image, threads int) (float64, error) {
 	if err := sr.check("super-resolved"); err != nil {
 		return 0, fmt.Errorf("metric: consistency: %w", err)
 	}
-	// A size made by rounding scale*side makes this cross product at most half
-	// the sum of the low-resolution sides.
-	skew := sr.Width*lr.Height - sr.Height*lr.Width
-	if sr.Width < lr.Width || sr.Height < lr.Height || 2*max(skew, -skew) > lr.Width+lr.Height {
-		return 0, fmt.Errorf("metric: consistency: %dx%d pixels are no enlargement of %dx%d (for x4 it would be %dx%d)",
-			sr.Width, sr.Height, lr.Width, lr.Height, 4*lr.Width, 4*lr.Height)
+	if err := checkEnlargement(lr.Height, lr.Width, sr.Height, sr.Width); err != nil {
+		return 0, fmt.Errorf("metric: consistency: %w", err)
 	}
 	reduced := make([]uint8, len(lr.Pix))
 	err := resample.Resize8(reduced, sr.Pix, lr.Height, lr.Width, sr.Height, sr.Width, 3, resample.Bicubic, threads)
 	if err != nil {
 		return 0, fmt.Errorf("metric: consistency: %w", err)
 	}
-	return squaredError(lr.Pix, reduced) / (255 * 255) * 1e5, nil
+	mse := float64(squaredDifferences(lr.Pix, reduced)) / float64(len(lr.Pix))
+	return mse / (255 * 255) * 1e5, nil
+}
+
+// FloatConsistency is [Consistency] without rounding: sr is what the sampler
+// gave before it was clipped and rounded, and its reduction is neither. Both in
+// [-1, 1], though values beyond are allowed; they are compared in [0, 1] all the
+// same, so the numbers have one scale. A sample that is no finite number is an
+// error.
+func FloatConsistency(lr, sr FloatImage, threads int) (float64, error) {
+	if err := lr.check("low-resolution"); err != nil {
+		return 0, fmt.Errorf("metric: consistency: %w", err)
+	}
+	if err := sr.check("super-resolved"); err != nil {
+		return 0, fmt.Errorf("metric: consistency: %w", err)
+	}
+	if err := checkEnlargement(lr.Height, lr.Width, sr.Height, sr.Width); err != nil {
+		return 0, fmt.Errorf("metric: consistency: %w", err)
+	}
+	reduced := make([]float32, len(lr.Pix))
+	err := resample.Resize(reduced, sr.Pix, lr.Height, lr.Width, sr.Height, sr.Width, 3, resample.Bicubic, threads)
+	if err != nil {
+		return 0, fmt.Errorf("metric: consistency: %w", err)
+	}
+	var sum float64
+	for i, v := range lr.Pix {
+		d := (float64(v) - float64(reduced[i])) / 2
+		sum += d * d
+	}
+	mse := sum / float64(len(lr.Pix))
+	if math.IsNaN(mse) || math.IsInf(mse, 0) {
+		return 0, fmt.Errorf("metric: consistency: samples are too large to be reduced")
+	}
+	return mse * 1e5, nil
+}
+
+// checkEnlargement verifies that a result has at least its input's size, and its
+// aspect. A size made by rounding scale*side makes the cross product at most half
+// the sum of the low-resolution sides.
+func checkEnlargement(lrHeight, lrWidth, srHeight, srWidth int) error {
+	skew := srWidth*lrHeight - srHeight*lrWidth
+	if srWidth < lrWidth || srHeight < lrHeight || 2*max(skew, -skew) > lrWidth+lrHeight {
+		return fmt.Errorf("%dx%d pixels are no enlargement of %dx%d (for x4 it would be %dx%d)",
+			srWidth, srHeight, lrWidth, lrHeight, 4*lrWidth, 4*lrHeight)
+	}
+	return nil
 }

@@ -1,12 +1,17 @@
 // Package metric measures how close a super-resolved image is to the truth and
 // to its low-resolution input: PSNR, SSIM and consistency (Saharia et al. 2021,
-// section 4 and tables 1 to 3).
+// section 4 and tables 1 to 3), and MS-SSIM.
 //
-// All of them work on 8-bit RGB, because published figures do. PSNR and SSIM
-// reward blur; consistency says only whether the result reduces to its input.
+// The functions work on 8-bit RGB, because published figures do. [Options] has
+// what others report: the Y channel, and borders cut. PSNR and SSIM reward blur;
+// consistency says only whether the result reduces to its input. Measures of
+// sets of images are in package distribution.
 package metric
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Image is an 8-bit sRGB image: Pix holds Height rows of Width pixels of R, G, B.
 type Image struct {
@@ -14,10 +19,39 @@ type Image struct {
 	Pix           []uint8
 }
 
-func (m Image) check(what string) error {
-	if m.Height < 1 || m.Width < 1 || m.Height > 1<<30 || m.Width > 1<<30 ||
-		len(m.Pix)%3 != 0 || len(m.Pix)/3 != m.Height*m.Width {
-		return fmt.Errorf("%s image of %dx%d pixels has %d samples; it must have 3 for each pixel", what, m.Width, m.Height, len(m.Pix))
+func (m Image) check(what string) error { return checkSize(what, m.Height, m.Width, len(m.Pix)) }
+
+// Float returns the image as float32, 0..255 becoming -1..1.
+func (m Image) Float() FloatImage {
+	f := FloatImage{Height: m.Height, Width: m.Width, Pix: make([]float32, len(m.Pix))}
+	for i, v := range m.Pix {
+		f.Pix[i] = float32(v)/127.5 - 1
+	}
+	return f
+}
+
+// FloatImage is an sRGB image that was neither clipped nor rounded: Pix holds
+// Height rows of Width pixels of R, G, B, in [-1, 1] where they are colours.
+type FloatImage struct {
+	Height, Width int
+	Pix           []float32
+}
+
+func (m FloatImage) check(what string) error {
+	if err := checkSize(what, m.Height, m.Width, len(m.Pix)); err != nil {
+		return err
+	}
+	for i, v := range m.Pix {
+		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
+			return fmt.Errorf("%s image has the sample %g at column %d, row %d; all must be finite", what, v, i/3%m.Width, i/3/m.Width)
+		}
+	}
+	return nil
+}
+
+func checkSize(what string, height, width, samples int) error {
+	if height < 1 || width < 1 || height > 1<<30 || width > 1<<30 || samples%3 != 0 || samples/3 != height*width {
+		return fmt.Errorf("%s image of %dx%d pixels has %d samples; it must have 3 for each pixel", what, width, height, samples)
 	}
 	return nil
 }

@@ -21,26 +21,57 @@ const (
 // most 1. threads below 1 means one; the result does not depend on it.
 // It fails when the sizes differ or a side is shorter than the window.
 func SSIM(hr, sr Image, threads int) (float64, error) {
-	if err := checkPair(hr, sr); err != nil {
+	return Options{Threads: threads}.SSIM(hr, sr)
+}
+
+// SSIM is the function [SSIM] of what the options choose. Sides count without
+// the pixels that Crop cuts.
+func (o Options) SSIM(hr, sr Image) (float64, error) {
+	xs, ys, err := o.planes(hr, sr)
+	if err != nil {
 		return 0, fmt.Errorf("metric: ssim: %w", err)
 	}
-	if hr.Width < ssimTaps || hr.Height < ssimTaps {
-		return 0, fmt.Errorf("metric: ssim: images of %dx%d pixels are smaller than the %dx%d window", hr.Width, hr.Height, ssimTaps, ssimTaps)
+	if h, w := xs[0].size(); min(h, w) < ssimTaps {
+		return 0, fmt.Errorf("metric: ssim: images of %dx%d pixels are smaller than the %dx%d window", w, h, ssimTaps, ssimTaps)
 	}
-	rows := hr.Height - ssimTaps + 1
-	bands := (rows + ssimBand - 1) / ssimBand
-	sums := make([]float64, 3*bands)
-	window := gaussian()
-	parallel.For(threads, len(sums), func(i int) {
-		from := i / 3 * ssimBand
-		b := ssimChannel{hr: hr, sr: sr, window: window, channel: i % 3}
-		sums[i] = b.sum(from, min(from+ssimBand, rows))
-	})
 	var total float64
-	for _, s := range sums {
-		total += s
+	for _, s := range similarities(xs, ys, o.Threads) {
+		total += s.index
 	}
-	return total / float64(3*rows*(hr.Width-ssimTaps+1)), nil
+	return total / float64(len(xs)), nil
+}
+
+// similarity holds means over the positions of the window: of the index, and of
+// its factor for contrast and structure (Wang et al. 2003, eqs. 2 and 3, which
+// are one fraction because C3 = C2/2).
+type similarity struct{ index, contrast float64 }
+
+// similarities compares channels that are at least as large as the window.
+func similarities(xs, ys []plane, threads int) []similarity {
+	height, width := xs[0].size()
+	rows := height - ssimTaps + 1
+	bands := (rows + ssimBand - 1) / ssimBand
+	parts := make([]similarity, len(xs)*bands)
+	window := gaussian()
+	parallel.For(threads, len(parts), func(i int) {
+		from := i / len(xs) * ssimBand
+		b := ssimBands{x: xs[i%len(xs)], y: ys[i%len(xs)], width: width, window: window}
+		parts[i] = b.sum(from, min(from+ssimBand, rows))
+	})
+	means := make([]similarity, len(xs))
+	for i, part := range parts {
+		means[i%len(xs)].add(part)
+	}
+	positions := float64(rows * (width - ssimTaps + 1))
+	for i, m := range means {
+		means[i] = similarity{m.index / positions, m.contrast / positions}
+	}
+	return means
+}
+
+func (s *similarity) add(x similarity) {
+	s.index += x.index
+	s.contrast += x.contrast
 }
 
 func gaussian() (w [ssimTaps]float64) {
@@ -56,13 +87,13 @@ func gaussian() (w [ssimTaps]float64) {
 	return w
 }
 
-// ssimChannel computes the index of one channel over a band of rows. Of the five
+// ssimBands computes the index of one channel over bands of rows. Of the five
 // windowed moments only four are needed: the index uses the two variances in
 // their sum alone.
-type ssimChannel struct {
-	hr, sr  Image
-	window  [ssimTaps]float64
-	channel int
+type ssimBands struct {
+	x, y   plane
+	width  int
+	window [ssimTaps]float64
 }
 
 // moments are the windowed means of x, y, x^2+y^2 and xy along one row.
@@ -75,14 +106,14 @@ func newMoments(n int) (m moments) {
 	return m
 }
 
-// sum adds up the index at output rows [from, to).
-func (b *ssimChannel) sum(from, to int) (total float64) {
-	out := b.hr.Width - ssimTaps + 1
+// sum adds up the index and its factor at output rows [from, to).
+func (b *ssimBands) sum(from, to int) (total similarity) {
+	out := b.width - ssimTaps + 1
 	var ring [ssimTaps]moments // horizontally filtered source rows
 	for i := range ring {
 		ring[i] = newMoments(out)
 	}
-	raw, acc := newMoments(b.hr.Width), newMoments(out)
+	raw, acc := newMoments(b.width), newMoments(out)
 	for r := from; r < to+ssimTaps-1; r++ {
 		b.horizontal(ring[r%ssimTaps], raw, r)
 		if r < from+ssimTaps-1 {
@@ -95,17 +126,18 @@ func (b *ssimChannel) sum(from, to int) (total float64) {
 				addScaled(acc[m], ring[(top+t)%ssimTaps][m], w)
 			}
 		}
-		total += sumIndex(acc)
+		total.add(sumIndex(acc))
 	}
 	return total
 }
 
 // horizontal filters source row r along its columns.
-func (b *ssimChannel) horizontal(dst, raw moments, r int) {
-	offset := r*b.hr.Width*3 + b.channel
-	for i := range b.hr.Width {
-		x, y := float64(b.hr.Pix[offset+3*i]), float64(b.sr.Pix[offset+3*i])
-		raw[0][i], raw[1][i], raw[2][i], raw[3][i] = x, y, x*x+y*y, x*y
+func (b *ssimBands) horizontal(dst, raw moments, r int) {
+	b.x.row(raw[0], r)
+	b.y.row(raw[1], r)
+	for i, x := range raw[0] {
+		y := raw[1][i]
+		raw[2][i], raw[3][i] = x*x+y*y, x*y
 	}
 	for m := range dst {
 		clear(dst[m])
@@ -122,12 +154,14 @@ func addScaled(dst, src []float64, w float64) {
 	}
 }
 
-func sumIndex(m moments) (total float64) {
+func sumIndex(m moments) (total similarity) {
 	for i, x := range m[0] {
 		y := m[1][i]
 		xy, squares := x*y, x*x+y*y
 		covariance, variances := m[3][i]-xy, m[2][i]-squares
-		total += (2*xy + ssimC1) * (2*covariance + ssimC2) / ((squares + ssimC1) * (variances + ssimC2))
+		above, below := 2*covariance+ssimC2, variances+ssimC2
+		total.contrast += above / below
+		total.index += (2*xy + ssimC1) * above / ((squares + ssimC1) * below)
 	}
 	return total
 }

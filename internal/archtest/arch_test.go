@@ -28,6 +28,7 @@ var walls = map[string]struct {
 	"unet":           {[]string{module + "/model", module + "/checkpoint", module + "/train"}, "networks know no files"},
 	"imageio":        {[]string{module + "/unet", module + "/diffusion", module + "/internal/graph"}, "files know no networks"},
 	"resample":       {[]string{module + "/imageio", module + "/unet"}, "resampling works on plain slices"},
+	"baseline":       {[]string{module + "/internal/eval", module + "/internal/cli", module + "/train"}, "methods know nothing of what measures them"},
 	"metric":         {[]string{module + "/imageio", module + "/train"}, "metrics work on plain slices and graphs"},
 }
 

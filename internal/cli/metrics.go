@@ -28,24 +28,33 @@ func (d decibels) MarshalJSON() ([]byte, error) {
 }
 
 // metricsResult is the output of "sr3 metrics --json". Consistency is null
-// without --lr, the feature distance is left out without --features.
+// without --lr, the feature distance is left out without --features, MS-SSIM
+// where an image is too small, the Frechet distance except in a mean.
 type metricsResult struct {
 	PSNR            decibels `json:"psnr"`
 	SSIM            float64  `json:"ssim"`
 	Consistency     *float64 `json:"consistency"`
 	FeatureDistance *float64 `json:"feature_distance,omitempty"`
+	MSSSIM          *float64 `json:"ms_ssim,omitempty"`
+	FrechetDistance *float64 `json:"squeezenet_position_frechet_distance,omitempty"`
+	Luma            bool     `json:"y,omitempty"`
+	Crop            int      `json:"crop,omitempty"`
 }
 
 // measurer compares images by the metrics that were asked for.
 type measurer struct {
-	threads int
+	options metric.Options
 	// features is the SqueezeNet 1.1 feature distance, nil if not asked for.
 	features func(hr, sr metric.Image, threads int) (float64, error)
+	// sets gathers the features of all images, nil if not asked for.
+	sets *featureSets
 }
 
 // metricsFlags is the command line of "sr3 metrics".
 type metricsFlags struct {
 	hr, sr, lr, features string
+	luma                 bool
+	crop                 int
 	threads              int
 	json                 bool
 }
@@ -61,8 +70,12 @@ SSIM) and, with --lr, with the low-resolution image it was made from
 reduced to the input's size; 0 is perfect).
 
 All are computed on 8-bit RGB: PSNR over all pixels and channels, SSIM with an
-11x11 Gaussian window of sigma 1.5 over the valid region. Transparency is
-ignored.
+11x11 Gaussian window of sigma 1.5 over the valid region. Images with sides of at
+least 161 pixels have MS-SSIM too. Transparency is ignored.
+
+Most papers on super-resolution give PSNR and SSIM of the Y channel (BT.601), with
+as many pixels cut from every side as the scale: --y --crop 4 for x4. Consistency
+and features are of the whole images in colour all the same.
 
 With --features, an ONNX file of SqueezeNet 1.1 as converted from Caffe, it adds
 the SqueezeNet 1.1 feature distance: squared differences of features at unit
@@ -70,9 +83,13 @@ length, averaged over positions, summed over nine stages; 0 is perfect. It is
 neither LPIPS nor FID and compares only with itself.
 
 Folders are compared image by image, matched by name without extension, and in
-the mean. Images without a partner are reported and the exit code is 3.`,
+the mean. Images without a partner are reported and the exit code is 3. With
+--features the folders are also compared as sets: the SqueezeNet 1.1 position
+Frechet distance is that of Gaussians of the features of the sixth stage at all
+positions of all images.`,
 		Example: `  sr3 metrics --hr truth.png --sr result.png
   sr3 metrics --hr truth.png --sr result.png --lr small.png --json
+  sr3 metrics --hr Set5 --sr results --y --crop 4
   sr3 metrics --hr truths --sr results --features squeezenet1.1.onnx`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return flags.run(cmd.Context(), s) },
@@ -81,7 +98,9 @@ the mean. Images without a partner are reported and the exit code is 3.`,
 	f.StringVar(&flags.hr, "hr", "", "the true high-resolution image, or a folder of them")
 	f.StringVar(&flags.sr, "sr", "", "the super-resolved image, or a folder of them")
 	f.StringVar(&flags.lr, "lr", "", "the low-resolution input, or a folder of them, for consistency")
-	f.StringVar(&flags.features, "features", "", "an ONNX file of SqueezeNet 1.1, for the feature distance")
+	f.StringVar(&flags.features, "features", "", "an ONNX file of SqueezeNet 1.1, for the feature distances")
+	f.BoolVar(&flags.luma, "y", false, "PSNR, SSIM and MS-SSIM of the Y channel instead of RGB")
+	f.IntVar(&flags.crop, "crop", 0, "pixels cut from every side for PSNR, SSIM and MS-SSIM")
 	addThreads(f, &flags.threads)
 	f.BoolVar(&flags.json, "json", false, "print one JSON object; for folders one a line")
 	return cmd
@@ -91,17 +110,23 @@ func (f *metricsFlags) run(ctx context.Context, s *streams) error {
 	if f.hr == "" || f.sr == "" {
 		return usagef("--hr and --sr are needed: the true image and the result")
 	}
+	if f.crop < 0 {
+		return usagef("--crop %d: give the number of pixels to cut, 0 or more", f.crop)
+	}
 	folders, err := f.areFolders()
 	if err != nil {
 		return err
 	}
-	m := &measurer{threads: threadsOrAll(f.threads)}
+	m := &measurer{options: metric.Options{Luma: f.luma, Crop: f.crop, Threads: threadsOrAll(f.threads)}}
 	if f.features != "" {
 		network, err := squeezenet.Load(f.features)
 		if err != nil {
 			return err
 		}
 		m.features = network.Distance
+		if folders {
+			m.sets = &featureSets{positions: network.Positions}
+		}
 	}
 	if folders {
 		return m.folders(ctx, s, f)
@@ -148,34 +173,52 @@ func (m *measurer) measure(hrPath, srPath, lrPath string) (*metricsResult, error
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: %w", hrPath, srPath, err)
 	}
-	if lrPath == "" {
-		return r, nil
+	if lrPath != "" {
+		if r.Consistency, err = m.consistency(lrPath, srPath, sr); err != nil {
+			return nil, err
+		}
 	}
+	// Only images of which nothing failed count in the sets, as in the mean.
+	if m.sets != nil {
+		if err := m.sets.add(hr, sr, m.options.Threads); err != nil {
+			return nil, fmt.Errorf("%s and %s: %w", hrPath, srPath, err)
+		}
+	}
+	return r, nil
+}
+
+func (m *measurer) consistency(lrPath, srPath string, sr metric.Image) (*float64, error) {
 	lr, err := readMetricImage(lrPath)
 	if err != nil {
 		return nil, err
 	}
-	c, err := metric.Consistency(lr, sr, m.threads)
+	c, err := metric.Consistency(lr, sr, m.options.Threads)
 	if err != nil {
 		return nil, fmt.Errorf("%s and %s: %w", lrPath, srPath, err)
 	}
-	r.Consistency = &c
-	return r, nil
+	return &c, nil
 }
 
 // compare computes the metrics of a result against the truth.
 func (m *measurer) compare(hr, sr metric.Image) (*metricsResult, error) {
-	psnr, err := metric.PSNR(hr, sr)
+	psnr, err := m.options.PSNR(hr, sr)
 	if err != nil {
 		return nil, err
 	}
-	ssim, err := metric.SSIM(hr, sr, m.threads)
+	ssim, err := m.options.SSIM(hr, sr)
 	if err != nil {
 		return nil, err
 	}
-	r := &metricsResult{PSNR: decibels(psnr), SSIM: ssim}
+	r := &metricsResult{PSNR: decibels(psnr), SSIM: ssim, Luma: m.options.Luma, Crop: m.options.Crop}
+	if min(hr.Width, hr.Height)-2*m.options.Crop >= metric.MSSSIMMinSide {
+		v, err := m.options.MSSSIM(hr, sr)
+		if err != nil {
+			return nil, err
+		}
+		r.MSSSIM = &v
+	}
 	if m.features != nil {
-		d, err := m.features(hr, sr, m.threads)
+		d, err := m.features(hr, sr, m.options.Threads)
 		if err != nil {
 			return nil, err
 		}
@@ -192,7 +235,14 @@ func (r *metricsResult) print(s *streams, asJSON bool) error {
 	if !math.IsInf(float64(r.PSNR), 1) {
 		psnr = fmt.Sprintf("%.2f dB", r.PSNR)
 	}
-	fmt.Fprintf(s.out, "PSNR         %s\nSSIM         %.4f\n", psnr, r.SSIM)
+	of := ""
+	if r.Luma {
+		of = " Y"
+	}
+	fmt.Fprintf(s.out, "%-11s  %s\n%-11s  %.4f\n", "PSNR"+of, psnr, "SSIM"+of, r.SSIM)
+	if r.MSSSIM != nil {
+		fmt.Fprintf(s.out, "%-11s  %.4f\n", "MS-SSIM"+of, *r.MSSSIM)
+	}
 	if r.Consistency != nil {
 		fmt.Fprintf(s.out, "consistency  %.4g e-5\n", *r.Consistency)
 	}

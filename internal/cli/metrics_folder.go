@@ -3,12 +3,14 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
-	"path/filepath"
 	"slices"
-	"strings"
+
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/metric"
+	"github.com/sr3-go/sr3/metric/distribution"
 )
 
 // metricsLine is one line of "sr3 metrics --json" for folders.
@@ -27,6 +29,8 @@ type metricsTable struct {
 	json    bool
 	width   int // of the names
 	sum     metricsResult
+	scales  int          // images with MS-SSIM
+	sets    *featureSets // nil if not asked for
 	done    int
 	failed  int
 }
@@ -40,14 +44,14 @@ func (m *measurer) folders(ctx context.Context, s *streams, f *metricsFlags) err
 			continue
 		}
 		var err error
-		if sides[i], err = imagesByName(dir); err != nil {
+		if sides[i], err = imageio.Folder(dir); err != nil {
 			return err
 		}
 		for name := range sides[i] {
 			names[name] = true
 		}
 	}
-	t := &metricsTable{streams: s, json: f.json, width: len("mean of 000")}
+	t := &metricsTable{streams: s, json: f.json, width: len("mean of 000"), sets: m.sets}
 	for name := range names {
 		t.width = max(t.width, len(name))
 	}
@@ -66,41 +70,6 @@ func (m *measurer) folders(ctx context.Context, s *streams, f *metricsFlags) err
 	return t.finish()
 }
 
-// imagesByName finds the images below a folder, by their path in it without
-// extension.
-func imagesByName(dir string) (map[string]string, error) {
-	found := map[string]string{}
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return fmt.Errorf("read folder %s: %w", path, cause(err))
-		}
-		hidden := strings.HasPrefix(d.Name(), ".") && path != dir
-		if d.IsDir() {
-			if hidden {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		if hidden || !slices.Contains(inputExtensions, strings.ToLower(filepath.Ext(path))) {
-			return nil
-		}
-		rel, err := filepath.Rel(dir, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.ToSlash(strings.TrimSuffix(rel, filepath.Ext(rel)))
-		if other := found[name]; other != "" {
-			return fmt.Errorf("%s and %s have one name; remove one of them", other, path)
-		}
-		found[name] = path
-		return nil
-	})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("no images in %s: looked for names ending in %s", dir, strings.Join(inputExtensions, " "))
-	}
-	return found, err
-}
-
 // missing is an error that names the folder without an image of this name.
 func (f *metricsFlags) missing(sides [3]map[string]string, name string) error {
 	for i, dir := range []string{f.hr, f.sr, f.lr} {
@@ -115,7 +84,11 @@ func (t *metricsTable) header(f *metricsFlags) {
 	if t.json {
 		return
 	}
-	fmt.Fprintf(t.streams.out, "%-*s  PSNR dB    SSIM", t.width, "")
+	of := "  PSNR dB    SSIM  MS-SSIM"
+	if f.luma {
+		of = "   PSNR Y  SSIM Y  MS-SSIM Y"
+	}
+	fmt.Fprintf(t.streams.out, "%-*s%s", t.width, "", of)
 	if f.lr != "" {
 		fmt.Fprint(t.streams.out, "  consistency e-5")
 	}
@@ -135,6 +108,9 @@ func (t *metricsTable) add(name string, r *metricsResult, err error) {
 	}
 	t.done++
 	t.sum.add(r)
+	if r.MSSSIM != nil {
+		t.scales++
+	}
 	t.emit(metricsLine{Event: "image", Name: name, metricsResult: r})
 	t.row(name, r)
 }
@@ -151,7 +127,14 @@ func (t *metricsTable) row(name string, r *metricsResult) {
 	if t.json {
 		return
 	}
-	fmt.Fprintf(t.streams.out, "%-*s  %7.2f  %.4f", t.width, name, r.PSNR, r.SSIM)
+	scales, width := "-", len("MS-SSIM")
+	if r.MSSSIM != nil {
+		scales = fmt.Sprintf("%.4f", *r.MSSSIM)
+	}
+	if r.Luma {
+		width = len("MS-SSIM Y")
+	}
+	fmt.Fprintf(t.streams.out, "%-*s  %7.2f  %.4f  %*s", t.width, name, r.PSNR, r.SSIM, width, scales)
 	if r.Consistency != nil {
 		fmt.Fprintf(t.streams.out, "  %15.4g", *r.Consistency)
 	}
@@ -167,30 +150,76 @@ func (t *metricsTable) finish() error {
 		return fmt.Errorf("none of %d images could be compared", t.failed)
 	}
 	mean := t.sum.over(float64(t.done))
+	if t.scales < t.done {
+		mean.MSSSIM = nil // a mean of some images is not to be compared with one of all
+	}
+	t.compareSets(mean)
 	t.emit(metricsLine{Event: "mean", Images: t.done, Failed: &t.failed, metricsResult: mean})
 	t.row(fmt.Sprintf("mean of %d", t.done), mean)
+	if mean.FrechetDistance != nil && !t.json {
+		fmt.Fprintf(t.streams.out, "SqueezeNet 1.1 position Frechet distance of the sets  %.5f\n", *mean.FrechetDistance)
+	}
 	if t.failed > 0 {
 		return &partialError{t.failed, t.done + t.failed}
 	}
 	return nil
 }
 
+// compareSets adds the Frechet distance of the sets to a mean. Sets of a single
+// position have none; this is said, and the rest stands.
+func (t *metricsTable) compareSets(mean *metricsResult) {
+	if t.sets == nil {
+		return
+	}
+	d, err := t.sets.truths.FrechetDistance(&t.sets.results)
+	if err != nil {
+		fmt.Fprintf(t.streams.err, "sr3: no SqueezeNet 1.1 position Frechet distance: %v\n", err)
+		return
+	}
+	mean.FrechetDistance = &d
+}
+
+// featureSets gathers what the sixth stage of SqueezeNet 1.1 finds in the images
+// of two folders.
+type featureSets struct {
+	positions       func(img metric.Image, threads int) (distribution.Matrix[float32], error)
+	truths, results distribution.Gaussian
+}
+
+// add takes in a pair of images.
+func (s *featureSets) add(hr, sr metric.Image, threads int) error {
+	truth, err := s.positions(hr, threads)
+	if err != nil {
+		return err
+	}
+	result, err := s.positions(sr, threads)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.truths.Add(truth), s.results.Add(result))
+}
+
 // add adds the numbers of an image to a sum.
 func (r *metricsResult) add(x *metricsResult) {
+	r.Luma, r.Crop = x.Luma, x.Crop
 	r.PSNR += x.PSNR
 	r.SSIM += x.SSIM
 	r.Consistency = plus(r.Consistency, x.Consistency)
 	r.FeatureDistance = plus(r.FeatureDistance, x.FeatureDistance)
+	r.MSSSIM = plus(r.MSSSIM, x.MSSSIM)
 }
 
 // over divides a sum by the number of images.
 func (r *metricsResult) over(n float64) *metricsResult {
-	mean := &metricsResult{PSNR: r.PSNR / decibels(n), SSIM: r.SSIM / n}
+	mean := &metricsResult{PSNR: r.PSNR / decibels(n), SSIM: r.SSIM / n, Luma: r.Luma, Crop: r.Crop}
 	if r.Consistency != nil {
 		mean.Consistency = new(*r.Consistency / n)
 	}
 	if r.FeatureDistance != nil {
 		mean.FeatureDistance = new(*r.FeatureDistance / n)
+	}
+	if r.MSSSIM != nil {
+		mean.MSSSIM = new(*r.MSSSIM / n)
 	}
 	return mean
 }

@@ -171,7 +171,7 @@ func TestMetricsOfUnevenFolders(t *testing.T) {
 // itself is tested where it is computed.
 func TestMetricsWithFeatures(t *testing.T) {
 	dir := metricImages(t, map[string]map[string]uint8{"hr": {"a.png": 50, "b.png": 60}, "sr": {"a.png": 54, "b.png": 66}})
-	m := &measurer{threads: 1, features: func(hr, sr metric.Image, _ int) (float64, error) {
+	m := &measurer{options: metric.Options{Threads: 1}, features: func(hr, sr metric.Image, _ int) (float64, error) {
 		return float64(sr.Pix[0]) - float64(hr.Pix[0]), nil
 	}}
 	f := &metricsFlags{hr: filepath.Join(dir, "hr"), sr: filepath.Join(dir, "sr"), features: "given", json: true}
@@ -202,7 +202,7 @@ func TestMetricsWithRealFeatures(t *testing.T) {
 	}
 	hr, sr := "../../resample/testdata/coffee_hr.png", "../../resample/testdata/coffee_hr.png"
 	code, out, errs := metricsCommand(t, "--hr", hr, "--sr", sr, "--features", path, "--json")
-	if want := `{"psnr":"inf","ssim":1,"consistency":null,"feature_distance":0}` + "\n"; code != ExitDone || out != want {
+	if want := `{"psnr":"inf","ssim":1,"consistency":null,"feature_distance":0,"ms_ssim":1}` + "\n"; code != ExitDone || out != want {
 		t.Errorf("code %d, %s %s, want %s", code, out, errs, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/sr3-go/sr3/internal/netfile"
 	"github.com/sr3-go/sr3/metric"
 )
 
@@ -20,19 +21,19 @@ func (p *planes) at(c, y, x int) float64 { return p.v[(c*p.h+y)*p.w+x] }
 // interpret computes all values of a model for one image, node by node, in
 // float64 and in ONNX's own layout: a second opinion on everything between the
 // file and the features. Nodes must be in an order of computation.
-func interpret(m *onnxModel, img metric.Image) map[string]*planes {
+func interpret(m *netfile.Model, img metric.Image) map[string]*planes {
 	values := map[string]*planes{}
-	for _, name := range m.inputs {
-		if m.tensors[name] == nil {
+	for _, name := range m.Inputs {
+		if m.Tensors[name] == nil {
 			values[name] = bgr(img)
 		}
 	}
-	for _, n := range m.nodes {
-		x := values[n.inputs[0]]
+	for _, n := range m.Nodes {
+		x := values[n.Inputs[0]]
 		var out *planes
-		switch n.op {
+		switch n.Op {
 		case "Conv":
-			out = correlate(n, x, m.tensors[n.inputs[1]], m.tensors[n.inputs[2]])
+			out = correlate(n, x, m.Tensors[n.Inputs[1]], m.Tensors[n.Inputs[2]])
 		case "Relu":
 			out = newPlanes(x.c, x.h, x.w)
 			for i, v := range x.v {
@@ -41,7 +42,7 @@ func interpret(m *onnxModel, img metric.Image) map[string]*planes {
 		case "MaxPool":
 			out = pool3(x)
 		case "Concat":
-			y := values[n.inputs[1]]
+			y := values[n.Inputs[1]]
 			out = &planes{x.c + y.c, x.h, x.w, append(append([]float64{}, x.v...), y.v...)}
 		case "GlobalAveragePool":
 			out = newPlanes(x.c, 1, 1)
@@ -60,7 +61,7 @@ func interpret(m *onnxModel, img metric.Image) map[string]*planes {
 		case "Dropout":
 			out = x
 		}
-		values[n.outputs[0]] = out
+		values[n.Outputs[0]] = out
 	}
 	return values
 }
@@ -75,17 +76,17 @@ func bgr(img metric.Image) *planes {
 	return p
 }
 
-func correlate(n *onnxNode, x *planes, weight, bias *onnxTensor) *planes {
-	out, in, k := int(weight.dims[0]), int(weight.dims[1]), int(weight.dims[2])
-	w, err := weight.float32s(out, in, k, k)
+func correlate(n *netfile.Node, x *planes, weight, bias *netfile.Tensor) *planes {
+	out, in, k := int(weight.Dims[0]), int(weight.Dims[1]), int(weight.Dims[2])
+	w, err := weight.Float32s(out, in, k, k)
 	if err != nil {
 		panic(err)
 	}
-	b, err := bias.float32s(out)
+	b, err := bias.Float32s(out)
 	if err != nil {
 		panic(err)
 	}
-	stride, pad := int(n.attributes["strides"].ints[0]), int(n.attributes["pads"].ints[0])
+	stride, pad := int(n.Attributes["strides"].Ints[0]), int(n.Attributes["pads"].Ints[0])
 	r := newPlanes(out, (x.h+2*pad-k)/stride+1, (x.w+2*pad-k)/stride+1)
 	for o := range out {
 		for y := range r.h {
@@ -118,12 +119,12 @@ func pool3(x *planes) *planes {
 }
 
 // interpretedDistance is the feature distance by its definition.
-func interpretedDistance(m *onnxModel, a, b metric.Image) float64 {
+func interpretedDistance(m *netfile.Model, a, b metric.Image) float64 {
 	va, vb := interpret(m, a), interpret(m, b)
 	total, first := 0.0, true
-	for _, n := range m.nodes {
-		if n.op == "Concat" || n.op == "Relu" && first {
-			total += stageByDefinition(va[n.outputs[0]], vb[n.outputs[0]])
+	for _, n := range m.Nodes {
+		if n.Op == "Concat" || n.Op == "Relu" && first {
+			total += stageByDefinition(va[n.Outputs[0]], vb[n.Outputs[0]])
 			first = false
 		}
 	}

@@ -86,7 +86,7 @@ func (t writtenTensor) bytes() []byte {
 	for _, d := range t.dims {
 		dims = protowire.AppendVarint(dims, uint64(d))
 	}
-	kind := uint64(onnxFloat)
+	kind := uint64(1) // float
 	for _, v := range t.values {
 		if t.half {
 			raw = binary.LittleEndian.AppendUint16(raw, checkpoint.Float32ToHalf(v))
@@ -95,7 +95,7 @@ func (t writtenTensor) bytes() []byte {
 		}
 	}
 	if t.half {
-		kind = onnxFloat16
+		kind = 10 // float16
 	}
 	b := integer(message(nil, 1, dims), 2, kind)
 	b = message(b, 8, []byte(t.name))

@@ -5,7 +5,8 @@
 // The measure is called "SqueezeNet 1.1 feature distance" and is to be reported
 // under this name. Its form is that of perceptual distances (Zhang et al. 2018,
 // arXiv 1801.03924, equation 1) without learnt weights; its numbers are
-// comparable with nothing but itself, computed with the same weights.
+// comparable with nothing but itself, computed with the same weights. Sets of
+// images are compared by the Frechet distance of [Network.Positions].
 //
 // No weights are part of the program. [Load] reads them from an ONNX file that
 // was converted from the authors' Caffe model. Such a network takes B, G, R of
@@ -21,6 +22,7 @@ import (
 
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/internal/netfile"
 	"github.com/sr3-go/sr3/internal/parallel"
 	"github.com/sr3-go/sr3/metric"
 )
@@ -72,7 +74,7 @@ func load(path string) (*Network, error) {
 
 // parse makes the network of an ONNX file's bytes.
 func parse(data []byte) (*Network, error) {
-	m, err := parseONNX(data)
+	m, err := netfile.ParseONNX(data)
 	if err != nil {
 		return nil, err
 	}

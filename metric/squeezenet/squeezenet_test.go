@@ -9,9 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 
+	"github.com/sr3-go/sr3/internal/netfile"
 	"github.com/sr3-go/sr3/metric"
 )
 
@@ -61,21 +61,21 @@ func random(h, w int) metric.Image {
 	return noisy(metric.Image{Height: h, Width: w, Pix: bytes.Repeat([]byte{128}, 3*h*w)}, 60)
 }
 
-func mustParse(t testing.TB, f *onnxFile) (*Network, *onnxModel) {
+func mustParse(t testing.TB, f *onnxFile) (*Network, *netfile.Model) {
 	t.Helper()
 	data := f.bytes()
 	n, err := parse(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := parseONNX(data)
+	m, err := netfile.ParseONNX(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return n, m
 }
 
-func compareDistance(t *testing.T, n *Network, m *onnxModel, a, b metric.Image) {
+func compareDistance(t *testing.T, n *Network, m *netfile.Model, a, b metric.Image) {
 	t.Helper()
 	want := interpretedDistance(m, a, b)
 	got, err := n.Distance(a, b, 1)
@@ -264,27 +264,8 @@ func TestLoadNamesTheFile(t *testing.T) {
 	}
 }
 
-// Weights outside raw_data are refused, not read as zeros.
-func TestWeightsElsewhere(t *testing.T) {
-	for number := range []int{13, 14} {
-		n := []func(b []byte) []byte{
-			func(b []byte) []byte { return message(b, 13, []byte("weights.bin")) },
-			func(b []byte) []byte { return integer(b, 14, 1) },
-		}[number]
-		var tensor onnxTensor
-		written := writtenTensor{name: "w", dims: []int{2}, values: []float32{1, 2}}
-		if err := fields(n(written.bytes()), tensor.field); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tensor.float32s(2); err == nil || !strings.Contains(err.Error(), "outside") {
-			t.Errorf("error %v", err)
-		}
-	}
-}
-
-// FuzzParse feeds the reader anything: it must neither panic nor hold on to much
-// more than it was given.
-func FuzzParse(f *testing.F) {
+// FuzzTrace feeds anything to what follows the graph.
+func FuzzTrace(f *testing.F) {
 	small := &onnxFile{inputs: []string{"image"}, outputs: []string{"p"}}
 	small.node("Conv", "c", map[string][]int64{"kernel_shape": {3, 3}, "strides": {2, 2}}, "image", "w", "b")
 	small.node("Relu", "p", nil, "c")
@@ -294,14 +275,9 @@ func FuzzParse(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{0x3a, 0x02, 0x0a, 0x00}, 8))
 	f.Add(bytes.Repeat([]byte{0x3b}, 100))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m, err := parseONNX(data)
+		m, err := netfile.ParseONNX(data)
 		if err != nil {
 			return
-		}
-		for name, tensor := range m.tensors {
-			if name != tensor.name || len(tensor.raw) > len(data) {
-				t.Errorf("tensor %q is kept as %q with %d bytes", tensor.name, name, len(tensor.raw))
-			}
 		}
 		if _, err := trace(m); err == nil && len(data) < 2<<20 {
 			t.Errorf("%d bytes are a whole SqueezeNet", len(data))
@@ -329,7 +305,7 @@ func TestRealWeights(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := parseONNX(data)
+	m, err := netfile.ParseONNX(data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,22 +5,23 @@ import (
 	"slices"
 
 	"github.com/sr3-go/sr3/internal/cpu"
+	"github.com/sr3-go/sr3/internal/netfile"
 )
 
 // tracer follows the values of an ONNX graph from its input to its output.
 type tracer struct {
-	model   *onnxModel
-	readers map[string][]*onnxNode // who reads a value
-	seen    int                    // nodes that were found to be what they must be
+	model   *netfile.Model
+	readers map[string][]*netfile.Node // who reads a value
+	seen    int                        // nodes that were found to be what they must be
 	vars    *cpu.Variables
 }
 
 // trace finds every layer of SqueezeNet 1.1 in a model and returns the weights.
-func trace(m *onnxModel) (*cpu.Variables, error) {
-	t := &tracer{model: m, readers: map[string][]*onnxNode{}, vars: cpu.NewVariables()}
-	for _, n := range m.nodes {
-		for i, name := range n.inputs {
-			if !slices.Contains(n.inputs[:i], name) {
+func trace(m *netfile.Model) (*cpu.Variables, error) {
+	t := &tracer{model: m, readers: map[string][]*netfile.Node{}, vars: cpu.NewVariables()}
+	for _, n := range m.Nodes {
+		for i, name := range n.Inputs {
+			if !slices.Contains(n.Inputs[:i], name) {
 				t.readers[name] = append(t.readers[name], n)
 			}
 		}
@@ -35,11 +36,11 @@ func trace(m *onnxModel) (*cpu.Variables, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Equal(m.outputs, []string{value}) {
-		return nil, fmt.Errorf("the outputs are %q, want the probabilities %q alone", m.outputs, value)
+	if !slices.Equal(m.Outputs, []string{value}) {
+		return nil, fmt.Errorf("the outputs are %q, want the probabilities %q alone", m.Outputs, value)
 	}
-	if t.seen != len(m.nodes) {
-		return nil, fmt.Errorf("%d nodes too many", len(m.nodes)-t.seen)
+	if t.seen != len(m.Nodes) {
+		return nil, fmt.Errorf("%d nodes too many", len(m.Nodes)-t.seen)
 	}
 	return t.vars, nil
 }
@@ -47,8 +48,8 @@ func trace(m *onnxModel) (*cpu.Variables, error) {
 // input is the graph's only input that is not a stored tensor.
 func (t *tracer) input() (string, error) {
 	var names []string
-	for _, name := range t.model.inputs {
-		if t.model.tensors[name] == nil {
+	for _, name := range t.model.Inputs {
+		if t.model.Tensors[name] == nil {
 			names = append(names, name)
 		}
 	}
@@ -77,10 +78,10 @@ func (t *tracer) fire(value string, f fire) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if err := pool.window(poolKernel, poolStride, 0); err != nil {
+		if err := window(pool, poolKernel, poolStride, 0); err != nil {
 			return "", err
 		}
-		value = pool.outputs[0]
+		value = pool.Outputs[0]
 	}
 	squeezed, err := t.convolution(value, f.squeeze, 1)
 	if err != nil {
@@ -98,20 +99,20 @@ func (t *tracer) fire(value string, f fire) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !slices.Equal(join.inputs, []string{narrow, wide}) || len(t.readers[wide]) != 1 {
-		return "", fmt.Errorf("%s joins %q, want %q and %q", join, join.inputs, narrow, wide)
+	if !slices.Equal(join.Inputs, []string{narrow, wide}) || len(t.readers[wide]) != 1 {
+		return "", fmt.Errorf("%s joins %q, want %q and %q", join, join.Inputs, narrow, wide)
 	}
-	return join.outputs[0], join.allow(map[string][]int64{"axis": {1}})
+	return join.Outputs[0], allow(join, map[string][]int64{"axis": {1}})
 }
 
 // head follows what comes after the features; dropout does nothing here.
 func (t *tracer) head(value string) (string, error) {
-	if readers := t.readers[value]; len(readers) == 1 && readers[0].op == "Dropout" {
+	if readers := t.readers[value]; len(readers) == 1 && readers[0].Op == "Dropout" {
 		n, err := t.only(value, "Dropout")
 		if err != nil {
 			return "", err
 		}
-		value = n.outputs[0]
+		value = n.Outputs[0]
 	}
 	value, err := t.convolution(value, classifier(), 1)
 	if err != nil {
@@ -121,25 +122,25 @@ func (t *tracer) head(value string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	softmax, err := t.only(pool.outputs[0], "Softmax")
+	softmax, err := t.only(pool.Outputs[0], "Softmax")
 	if err != nil {
 		return "", err
 	}
-	return softmax.outputs[0], softmax.allow(map[string][]int64{"axis": {1}})
+	return softmax.Outputs[0], allow(softmax, map[string][]int64{"axis": {1}})
 }
 
 // only returns the node that alone reads a value, which must be of kind op.
-func (t *tracer) only(value, op string) (*onnxNode, error) {
+func (t *tracer) only(value, op string) (*netfile.Node, error) {
 	readers := t.readers[value]
-	if len(readers) != 1 || readers[0].op != op {
+	if len(readers) != 1 || readers[0].Op != op {
 		return nil, fmt.Errorf("value %q is read by %v, want one %s", value, readers, op)
 	}
 	return t.found(readers[0], value)
 }
 
 // found counts a node that reads value as its first input and writes something.
-func (t *tracer) found(n *onnxNode, value string) (*onnxNode, error) {
-	if n.inputs[0] != value || len(n.outputs) == 0 {
+func (t *tracer) found(n *netfile.Node, value string) (*netfile.Node, error) {
+	if n.Inputs[0] != value || len(n.Outputs) == 0 {
 		return nil, fmt.Errorf("%s does not take %q as its first input or gives nothing", n, value)
 	}
 	t.seen++
@@ -149,9 +150,9 @@ func (t *tracer) found(n *onnxNode, value string) (*onnxNode, error) {
 // convolution finds the one convolution of c's kernel among the readers of value,
 // whose number is given, stores its weights and returns the value after its ReLU.
 func (t *tracer) convolution(value string, c convolution, readers int) (string, error) {
-	var found []*onnxNode
+	var found []*netfile.Node
 	for _, n := range t.readers[value] {
-		if n.op == "Conv" && slices.Equal(n.attributes["kernel_shape"].ints, twice(c.kernel)) {
+		if n.Op == "Conv" && slices.Equal(n.Attributes["kernel_shape"].Ints, twice(c.kernel)) {
 			found = append(found, n)
 		}
 	}
@@ -163,34 +164,34 @@ func (t *tracer) convolution(value string, c convolution, readers int) (string, 
 	if err != nil {
 		return "", err
 	}
-	if err := n.window(c.kernel, c.stride, c.pad); err != nil {
+	if err := window(n, c.kernel, c.stride, c.pad); err != nil {
 		return "", err
 	}
 	if err := t.store(n, c); err != nil {
 		return "", fmt.Errorf("%s: %w", c.label, err)
 	}
-	relu, err := t.only(n.outputs[0], "Relu")
+	relu, err := t.only(n.Outputs[0], "Relu")
 	if err != nil {
 		return "", err
 	}
-	return relu.outputs[0], nil
+	return relu.Outputs[0], nil
 }
 
 // store keeps the weights of a convolution, turned from [out, in, kh, kw] to
 // [kh, kw, in, out].
-func (t *tracer) store(n *onnxNode, c convolution) error {
-	if len(n.inputs) != 3 {
-		return fmt.Errorf("%s has %d inputs, want an image, weights and a bias", n, len(n.inputs))
+func (t *tracer) store(n *netfile.Node, c convolution) error {
+	if len(n.Inputs) != 3 {
+		return fmt.Errorf("%s has %d inputs, want an image, weights and a bias", n, len(n.Inputs))
 	}
-	weight, bias := t.model.tensors[n.inputs[1]], t.model.tensors[n.inputs[2]]
+	weight, bias := t.model.Tensors[n.Inputs[1]], t.model.Tensors[n.Inputs[2]]
 	if weight == nil || bias == nil {
-		return fmt.Errorf("the file has no tensors %q and %q", n.inputs[1], n.inputs[2])
+		return fmt.Errorf("the file has no tensors %q and %q", n.Inputs[1], n.Inputs[2])
 	}
-	w, err := weight.float32s(c.outChannels, c.inChannels, c.kernel, c.kernel)
+	w, err := weight.Float32s(c.outChannels, c.inChannels, c.kernel, c.kernel)
 	if err != nil {
 		return err
 	}
-	b, err := bias.float32s(c.outChannels)
+	b, err := bias.Float32s(c.outChannels)
 	if err != nil {
 		return err
 	}
@@ -206,30 +207,27 @@ func (t *tracer) store(n *onnxNode, c convolution) error {
 }
 
 // window checks a convolution's or pooling's geometry.
-func (n *onnxNode) window(kernel, stride, pad int) error {
+func window(n *netfile.Node, kernel, stride, pad int) error {
 	want := map[string][]int64{"kernel_shape": twice(kernel), "strides": twice(stride),
 		"pads": append(twice(pad), twice(pad)...), "dilations": {1, 1}, "group": {1}, "ceil_mode": {0}, "storage_order": {0}}
-	has := func(name string) bool { return n.attributes[name].ints != nil }
+	has := func(name string) bool { return n.Attributes[name].Ints != nil }
 	if !has("kernel_shape") || stride != 1 && !has("strides") || pad != 0 && !has("pads") {
 		return fmt.Errorf("%s lacks kernel_shape, strides or pads", n)
 	}
-	return n.allow(want)
+	return allow(n, want)
 }
 
 // allow refuses attributes that are not listed or have other values.
-func (n *onnxNode) allow(want map[string][]int64) error {
-	for name, a := range n.attributes {
-		if name == "auto_pad" && (a.text == "NOTSET" || a.text == "") {
+func allow(n *netfile.Node, want map[string][]int64) error {
+	for name, a := range n.Attributes {
+		if name == "auto_pad" && (a.Text == "NOTSET" || a.Text == "") {
 			continue
 		}
-		if w, ok := want[name]; !ok || !slices.Equal(a.ints, w) {
-			return fmt.Errorf("%s has %s = %v%s, want %v", n, name, a.ints, a.text, w)
+		if w, ok := want[name]; !ok || !slices.Equal(a.Ints, w) {
+			return fmt.Errorf("%s has %s = %v%s, want %v", n, name, a.Ints, a.Text, w)
 		}
 	}
 	return nil
 }
 
 func twice(v int) []int64 { return []int64{int64(v), int64(v)} }
-
-// String names a node for messages.
-func (n *onnxNode) String() string { return fmt.Sprintf("%s -> %.80q", n.op, n.outputs) }

@@ -1,0 +1,66 @@
+package baseline
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/internal/cpu/kernel"
+	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
+)
+
+// network enlarges with a model.
+type network struct {
+	info    Info
+	version string
+	up      *upscale.Upscaler
+	options upscale.Options
+}
+
+// newNetwork describes a model with its settings.
+func newNetwork(s Spec, m *model.Model, up *upscale.Upscaler, threads int) *network {
+	n := &network{up: up, options: s.Options}
+	n.options.Threads = threads
+	n.info = Info{Name: s.Name, Kind: s.Kind, Settings: s.settings(), Model: m.Digest, Costly: true}
+	if s.Kind == KindSR3 {
+		n.info.Steps = s.Options.Steps
+		if n.info.Steps == 0 {
+			n.info.Steps = m.Config.Inference.Steps
+		}
+		without := s
+		without.Options.Steps = 0
+		n.info.Series = m.Digest + " " + without.settings()
+	}
+	if n.info.Name == "" {
+		n.info.Name = s.label(m.Config.Name, n.info.Steps)
+	}
+	steps := s
+	steps.Options.Steps = n.info.Steps // a default that is asked for is no other method
+	n.version = s.Kind + " " + m.Digest + " " + steps.settings()
+	return n
+}
+
+func (n *network) Info() Info { return n.info }
+
+// Version holds the model's digest, the settings and the instruction tier, of
+// which results depend in their rounding.
+func (n *network) Version(Input) (string, error) {
+	return n.version + " " + kernel.Active().String(), nil
+}
+
+func (n *network) Upscale(ctx context.Context, in Input) (*imageio.Image, error) {
+	o := n.options
+	o.Width, o.Height = in.Width, in.Height
+	if in.OnShare != nil {
+		o.OnWindow = func(p upscale.Progress) { in.OnShare(p.Share()) }
+	}
+	out, _, err := n.up.Upscale(ctx, in.LR, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", n.info.Name, err)
+	}
+	if err := in.checkSize(out, "the result"); err != nil {
+		return nil, fmt.Errorf("%s: %w", n.info.Name, err)
+	}
+	return imageio.FromRGB8(out.Width, out.Height, out.RGB8())
+}
