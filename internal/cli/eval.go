@@ -24,6 +24,7 @@ type evalFlags struct {
 	data      eval.Data
 	methods   []string
 	features  string
+	networks  networkFlags
 	out       string
 	modelsDir string
 	own       bool
@@ -69,11 +70,30 @@ the exit code is 3.
 Columns are PSNR, SSIM and consistency as in the paper, PSNR and SSIM of the Y
 channel with as many pixels cut from the border as the scale, and MS-SSIM.
 --features names an ONNX file of SqueezeNet 1.1 as converted from Caffe and adds
-its feature distances, see "sr3 metrics --help".`,
+its feature distances, see "sr3 metrics --help".
+
+Columns of published networks need their files, which are not part of the program:
+  --inception FILE         FID, KID, IS: pt_inception-2015-12-05-6726825d.pth of
+                           pytorch-fid
+  --lpips alex:WEIGHTS,HEADS
+  --lpips vgg:WEIGHTS,HEADS
+                           LPIPS 0.1: torchvision's AlexNet or VGG16 (.pth), and
+                           alex.pth or vgg.pth of PerceptualSimilarity
+  --classifier KIND:FILE --labels CLASSES.json
+                           top-1 and top-5 errors by the protocol of the paper's
+                           table 3, with a row for the true images themselves;
+                           KIND is resnet50, vgg16, mobilenetv2, inception or
+                           alexnet (torchvision's) or squeezenet (ONNX)
+The notes below the table name the files. Columns of files that are not the published
+ones by their SHA-256 have other names. What Inception-v3 says of each image is kept
+in features/, what was classified of models in classified/. Labels are
+{"NAME.png": CLASS, ...} or [{"file": "NAME.png", "class_index": CLASS}, ...].`,
 		Example: `  sr3 eval --data Set5 --method bicubic --method sr3:photo-x4 --out report
   sr3 eval --data Set5 --out report --features squeezenet1.1.onnx \
     --method bicubic --method imdn=results/imdn \
     --method sr3:photo-x4,steps=4 --method sr3:photo-x4,sampler=ddim,steps=10,seed=1
+  sr3 eval --data imagenet --out report --method bicubic --method sr3:photo-x4 \
+    --classifier resnet50:resnet50-0676ba61.pth --labels classes.json
   sr3 eval --data faces --lr 16 --hr 128 --method bicubic --method sr3:faces.safetensors --out report`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -92,6 +112,7 @@ func (f *evalFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&f.data.Limit, "limit", 0, "take only the first images by name")
 	fl.StringArrayVar(&f.methods, "method", nil, "a row of the table; see above")
 	fl.StringVar(&f.features, "features", "", "an ONNX file of SqueezeNet 1.1, for feature distances")
+	f.networks.register(fl)
 	fl.StringVarP(&f.out, "out", "o", "", "the folder of the report")
 	fl.BoolVar(&f.own, "own-images", false, "measure each method on all images it has results for")
 	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
@@ -167,14 +188,14 @@ func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
 		}
 		specs = append(specs, spec)
 	}
-	return specs, nil
+	return specs, f.networks.check()
 }
 
 // addMeasures chooses the columns of the table.
 func (f *evalFlags) addMeasures(cfg *eval.Config) error {
 	cfg.Measures = slices.Concat(eval.StandardMeasures(), eval.LumaMeasures(), []eval.Measure{eval.MultiScaleSSIM()})
 	if f.features == "" {
-		return nil
+		return f.networks.add(cfg)
 	}
 	network, err := squeezenet.Load(f.features)
 	if err != nil {
@@ -186,7 +207,7 @@ func (f *evalFlags) addMeasures(cfg *eval.Config) error {
 	}
 	cfg.Measures = append(cfg.Measures, eval.FeatureDistance(network.Distance, version))
 	cfg.SetMeasures = append(cfg.SetMeasures, eval.PositionFrechetDistance(network.Positions, version))
-	return nil
+	return f.networks.add(cfg)
 }
 
 // watch shows progress and failures; the caller clears the meter.

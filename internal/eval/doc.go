@@ -4,7 +4,8 @@
 //
 // A report is a folder: results.jsonl has a line for each image and method,
 // table.md the table, index.html a page with images and plots that needs nothing
-// beside itself, images the results of models. Whatever was done is on the disk
+// beside itself, images the results of models; classified has those of a
+// classifier's table, features what a network says of images. Whatever was done is on the disk
 // at once, so a run that was killed goes on where it was and ends in the same
 // report but for times.
 package eval

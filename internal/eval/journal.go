@@ -17,6 +17,9 @@ import (
 type Row struct {
 	Image  string `json:"image"`
 	Method string `json:"method"`
+	// Task is "classification" of rows of the table of errors, which has images of
+	// other sizes; empty of others.
+	Task string `json:"task,omitempty"`
 	// Key identifies the pixels of truth and input, the method with its settings,
 	// and the model or file: rows of equal keys are the same work.
 	Key      string            `json:"key"`

@@ -32,6 +32,9 @@ func (r *Report) Markdown() string {
 	for _, c := range r.Columns {
 		fmt.Fprintf(&b, "- %s: %s\n", c.Title, c.About)
 	}
+	if r.Accuracy != nil {
+		b.WriteString("\n" + r.Accuracy.markdown())
+	}
 	if len(r.Problems) > 0 {
 		b.WriteString("\nLeft out:\n\n")
 		for _, p := range r.Problems {
@@ -84,6 +87,28 @@ func (r *Report) notes() []string {
 		if n, _ := r.common(i + 1); n != first && !r.Own {
 			list = append(list, fmt.Sprintf("%s: %d images.", c.Title, n))
 		}
+	}
+	return append(list, r.networkNotes()...)
+}
+
+// networkNotes name the files of weights, and sets that are too small.
+func (r *Report) networkNotes() (list []string) {
+	var files []string
+	titles := map[string][]string{} // by file
+	for i, c := range r.Columns {
+		if n, _ := r.common(i); n < c.Vectors {
+			list = append(list, fmt.Sprintf("%s: %d images are fewer than the %d features, so the estimate is too large and compares only with sets of as many images.", c.Title, n, c.Vectors))
+		}
+		if c.Weights == "" {
+			continue
+		}
+		if titles[c.Weights] == nil {
+			files = append(files, c.Weights)
+		}
+		titles[c.Weights] = append(titles[c.Weights], c.Title)
+	}
+	for _, f := range files {
+		list = append(list, fmt.Sprintf("%s: weights %s.", strings.Join(titles[f], ", "), f))
 	}
 	return list
 }
@@ -148,6 +173,18 @@ func (r *Report) Text() string {
 		}
 		rows = append(rows, row)
 	}
+	text := r.lead() + "\n\n" + aligned(rows)
+	if list := r.networkNotes(); len(list) > 0 {
+		text += "\n" + strings.Join(list, "\n") + "\n"
+	}
+	if r.Accuracy != nil {
+		text += "\n" + r.Accuracy.text()
+	}
+	return text
+}
+
+// aligned writes rows in columns.
+func aligned(rows [][]string) string {
 	widths := make([]int, len(rows[0]))
 	for _, row := range rows {
 		for i, text := range row {
@@ -155,7 +192,6 @@ func (r *Report) Text() string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.lead())
 	for _, row := range rows {
 		line := ""
 		for i, text := range row {

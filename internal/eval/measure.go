@@ -33,6 +33,11 @@ type Column struct {
 	About      string `json:"about"`
 	// Version changes when results would: the digest of a network's file.
 	Version string `json:"version,omitempty"`
+	// Weights names the file of a network for the notes.
+	Weights string `json:"weights,omitempty"`
+	// Vectors is how many images an estimate needs at least to be of use; 0 says
+	// nothing. The notes mark fewer.
+	Vectors int `json:"vectors,omitempty"`
 }
 
 // Arrow shows which way is better.

@@ -21,6 +21,8 @@ type Report struct {
 	Problems []Problem      `json:"problems,omitempty"`
 	// Own says that methods are measured on different images, each on its own.
 	Own bool `json:"own_images,omitempty"`
+	// Accuracy is the table of a classifier's errors, if one was asked for.
+	Accuracy *Accuracy `json:"accuracy,omitempty"`
 }
 
 // MethodResult is a row of the table.
@@ -79,6 +81,9 @@ func (e *evaluation) summarise(ctx context.Context) (*Report, error) {
 			return nil, err
 		}
 		addColumn(r, c.Column, cells)
+	}
+	if e.classified != nil {
+		r.Accuracy = e.classified.table()
 	}
 	e.addMeasureProblems(r)
 	return r, nil
@@ -147,13 +152,22 @@ func addColumn(r *Report, c Column, cells []Cell) bool {
 
 // meanCells are the means of a measure.
 func (e *evaluation) meanCells(c Column) []Cell {
-	cells, series := make([]Cell, len(e.Methods)), make([][]float64, len(e.Methods))
-	var common [][]float64
+	series := make([][]float64, len(e.Methods))
 	for m := range e.Methods {
-		cells[m] = Cell{Mean: none(), Low: none(), High: none()}
 		for _, i := range e.imagesOf(m, c) {
 			series[m] = append(series[m], float64(e.rows[i][m].Measures[c.Key]))
 		}
+	}
+	return e.cells(c, series)
+}
+
+// cells are the means of series of values by image, one for each method. Those that
+// are not empty are of the same images, unless each method has its own.
+func (e *evaluation) cells(c Column, series [][]float64) []Cell {
+	cells := make([]Cell, len(series))
+	var common [][]float64
+	for m := range cells {
+		cells[m] = Cell{Mean: none(), Low: none(), High: none()}
 		if n := len(series[m]); n > 0 {
 			cells[m].Mean, cells[m].N = Number(mean(series[m])), n
 		}

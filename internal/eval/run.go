@@ -32,6 +32,8 @@ type Config struct {
 	// Measures and SetMeasures are columns of the table, at least one of Measures.
 	Measures    []Measure
 	SetMeasures []SetMeasure
+	// Classification, if set, adds a table of a classifier's errors.
+	Classification *Classification
 	// Out is the folder of the report. What an earlier run left there is used.
 	Out     string
 	Threads int
@@ -65,6 +67,8 @@ type evaluation struct {
 	rows     [][]*Row // by image and method; nil where there is no result
 	report   []*Row   // in order, failures too
 	problems []Problem
+
+	classified *classifications
 
 	done, reused int // pairs finished, pairs of those that an earlier run did
 }
@@ -153,6 +157,11 @@ func folderNames(methods []baseline.Method) []string {
 func (e *evaluation) run(ctx context.Context) (*Report, error) {
 	for i := range e.sources {
 		if err := e.image(ctx, i); err != nil {
+			return nil, err
+		}
+	}
+	if e.Classification != nil {
+		if err := e.classifyAll(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -251,7 +260,7 @@ func (e *evaluation) pair(ctx context.Context, s *sample, i, m int) (*Row, error
 	}
 	row := &Row{Image: s.name, Method: info.Name, Key: key, Settings: info.Settings, Model: info.Model,
 		Width: s.hr.Width, Height: s.hr.Height, Measures: map[string]Number{}}
-	sr, err := e.result(ctx, row, old, in, m)
+	sr, err := e.result(ctx, row, old, in, m, imagesDir)
 	if err != nil {
 		return nil, err
 	}
@@ -289,8 +298,9 @@ func (e *evaluation) complete(r *Row) bool {
 	return err == nil
 }
 
-// result is the method's image, from the report's folder if it is there.
-func (e *evaluation) result(ctx context.Context, row, old *Row, in baseline.Input, m int) (metric.Image, error) {
+// result is the method's image, from the report's folder if it is there. Costly
+// results are kept in its folder dir.
+func (e *evaluation) result(ctx context.Context, row, old *Row, in baseline.Input, m int, dir string) (metric.Image, error) {
 	if old != nil && old.File != "" {
 		if sr, err := e.stored(old); err == nil {
 			row.File, row.Digest, row.Seconds = old.File, old.Digest, old.Seconds
@@ -307,7 +317,7 @@ func (e *evaluation) result(ctx context.Context, row, old *Row, in baseline.Inpu
 		return sr, nil
 	}
 	row.Seconds = time.Since(start).Seconds()
-	row.File = imagesDir + "/" + e.folders[m] + "/" + in.Name + ".png"
+	row.File = dir + "/" + e.folders[m] + "/" + in.Name + ".png"
 	row.Digest = digestOf(sr)
 	path := filepath.Join(e.Out, filepath.FromSlash(row.File))
 	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
