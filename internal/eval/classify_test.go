@@ -122,7 +122,7 @@ func TestClassificationGoesOn(t *testing.T) {
 	out, asked, calls := t.TempDir(), 0, 0
 	c := classified(t, out, &asked, fake{name: "slow", shift: 3, costly: true, calls: &calls})
 	mustRun(t, c)
-	want, before := reportOf(t, out), calls
+	want := reportOf(t, out)
 	results, err := os.ReadFile(filepath.Join(out, ResultsFile))
 	if err != nil {
 		t.Fatal(err)
@@ -144,7 +144,8 @@ func TestClassificationGoesOn(t *testing.T) {
 			t.Errorf("killed after %d bytes: %d images were classified, want %d", length, asked, 8-lines)
 		}
 	}
-	before, asked = calls, 0
+	before := calls
+	asked = 0
 	c.Classification.Weights.Digest = "ef"
 	c.Classification.Labels["a"] = 25
 	r := mustRun(t, c)
