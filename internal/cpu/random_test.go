@@ -15,9 +15,18 @@ import (
 // TestRandomNetworks compares graphs of what networks are made of, put together in
 // ways that networks are not, with the specification.
 func TestRandomNetworks(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range cases(40) {
 		graphtest.RunCase(t, randomNetwork(seed), 5e-4, executeAllWays)
 	}
+}
+
+// cases is how many of n random cases to run: a few in short mode, where the race
+// detector makes the specification's loops some twenty times slower.
+func cases(n uint64) uint64 {
+	if testing.Short() {
+		return n / 8
+	}
+	return n
 }
 
 // executeAllWays demands the same bytes of a run between NaN, and of a program with
@@ -56,7 +65,7 @@ func executeAllWays(t *testing.T, g *graph.Graph, set map[string][]float32, outp
 
 // TestRandomWays computes convolutions in other ways than suit their shapes.
 func TestRandomWays(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range cases(25) {
 		c := randomNetwork(100 + seed)
 		c.Name += "/ways"
 		graphtest.RunCase(t, c, 5e-4, func(t *testing.T, g *graph.Graph, set map[string][]float32, outputs []*graph.Node, runs int) [][]float32 {
@@ -108,7 +117,7 @@ func executeWays(t *testing.T, threads, seed int, g *graph.Graph, set map[string
 // TestRandomTraining updates most variables of a network, and has its values too,
 // which are those from before the updates of a run.
 func TestRandomTraining(t *testing.T) {
-	for seed := range uint64(25) {
+	for seed := range cases(25) {
 		build := randomNetwork(200 + seed).Build
 		c := graphtest.Case{Name: fmt.Sprintf("training/%d", seed), NoGradient: true, Build: func(b *graphtest.Builder) []*graph.Node {
 			outputs := build(b)
