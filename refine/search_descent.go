@@ -12,7 +12,7 @@ const (
 	searchApart       = 0.02  // least distance of two levels in log-SNR
 	searchCurvature   = 1.5
 	searchMinTemp     = 0.2
-	searchMaxTemp     = 1.25
+	searchMaxTemp     = 1.0 // a search may narrow what the model draws, not widen it
 	searchGrow        = 1.6 // of a step that succeeded
 	searchShrink      = 0.5 // of a step that did not
 	searchResolution  = 0.1 // a coordinate rests when its step is this part of the first one
@@ -24,6 +24,7 @@ type coordinate struct {
 	low, high float64
 	step      float64 // with the sign of the direction that succeeded last
 	least     float64 // steps below this are not tried
+	first     float64 // where a knob begins, see knobs
 }
 
 func newCoordinate(low, high, step float64) coordinate {
@@ -84,26 +85,20 @@ func (l *lane) starts() [][]float64 {
 		at := make([]float64, len(l.coordinates))
 		at[atCleanest], at[atNoisiest] = e[0], e[1]
 		for i := familyCoordinates; i < len(at); i++ {
-			at[i] = l.coordinates[i].start()
+			at[i] = l.coordinates[i].first
 		}
 		list = append(list, at)
 	}
 	return list
 }
 
-// start is where a knob begins: at 1 if it can be (temperature), else at 0 (eta).
-func (c coordinate) start() float64 {
-	if c.high > 1 {
-		return 1
-	}
-	return 0
-}
-
 // knobs are the coordinates besides the levels: temperature, then eta.
 func knobs(s Search, sampler string, scale float64) []coordinate {
 	var list []coordinate
 	if !s.FixTemperature {
-		list = append(list, newCoordinate(searchMinTemp, searchMaxTemp, -0.08*scale))
+		c := newCoordinate(searchMinTemp, searchMaxTemp, -0.08*scale)
+		c.first = 1
+		list = append(list, c)
 	}
 	if usesEta(sampler) {
 		list = append(list, newCoordinate(0, 1, 0.3*scale))
