@@ -58,7 +58,7 @@ func planJobs(r jobRequest) (*jobList, error) {
 		list.batch = list.batch || folder
 	}
 	separateOutputs(list.jobs)
-	return list, checkNotInput(list.jobs)
+	return list, nil
 }
 
 // extension is that of results whose names are not given in full.
@@ -191,11 +191,25 @@ func separateOutputs(jobs []job) {
 	}
 }
 
-// checkNotInput refuses to replace an image by its own enlargement.
-func checkNotInput(jobs []job) error {
+// checkNotInput refuses to replace an image of the list by a result of any.
+// outputs lists the files that a job writes.
+func checkNotInput(jobs []job, outputs func(job) []string) error {
+	inputs := make([]os.FileInfo, len(jobs))
+	for i, j := range jobs {
+		if j.in != stdio {
+			inputs[i], _ = os.Stat(j.in)
+		}
+	}
 	for _, j := range jobs {
-		if j.in != stdio && j.out != stdio && sameFile(j.in, j.out) {
-			return usagef("%s would be replaced by its result; give another name to -o", j.in)
+		for _, path := range outputs(j) {
+			info, err := os.Stat(path)
+			if err != nil {
+				continue
+			}
+			at := slices.IndexFunc(inputs, func(in os.FileInfo) bool { return in != nil && os.SameFile(in, info) })
+			if at >= 0 {
+				return usagef("%s would be replaced by the result of %s; give another name to -o", jobs[at].in, j.in)
+			}
 		}
 	}
 	return nil
