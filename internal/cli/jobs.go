@@ -191,24 +191,26 @@ func separateOutputs(jobs []job) {
 	}
 }
 
-// checkNotInput refuses to replace an image of the list by a result of any.
-// outputs lists the files that a job writes.
-func checkNotInput(jobs []job, outputs func(job) []string) error {
+// checkNotInput refuses to replace an image by its own enlargement, and, where
+// outputs that exist are replaced, by that of any other. outputs lists the files
+// that a job writes.
+func checkNotInput(jobs []job, outputs func(job) []string, overwrite bool) error {
 	inputs := make([]os.FileInfo, len(jobs))
 	for i, j := range jobs {
 		if j.in != stdio {
 			inputs[i], _ = os.Stat(j.in)
 		}
 	}
-	for _, j := range jobs {
+	for i, j := range jobs {
 		for _, path := range outputs(j) {
 			info, err := os.Stat(path)
 			if err != nil {
 				continue
 			}
-			at := slices.IndexFunc(inputs, func(in os.FileInfo) bool { return in != nil && os.SameFile(in, info) })
-			if at >= 0 {
-				return usagef("%s would be replaced by the result of %s; give another name to -o", jobs[at].in, j.in)
+			for at, in := range inputs {
+				if in != nil && (at == i || overwrite) && os.SameFile(in, info) {
+					return usagef("%s would be replaced by the result of %s; give another name to -o", jobs[at].in, j.in)
+				}
 			}
 		}
 	}

@@ -139,7 +139,7 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	if _, err := f.formatFor(list.jobs[0]); err != nil {
 		return usagef("-o: %w", err)
 	}
-	if err := checkNotInput(list.jobs, f.outputs); err != nil {
+	if err := checkNotInput(list.jobs, f.outputs, f.overwrite); err != nil {
 		return err
 	}
 	if f.samples > 0 && list.jobs[0].out == stdio {
