@@ -181,6 +181,22 @@ func TestSamplesProgress(t *testing.T) {
 	}
 }
 
+// TestSamplesBehindAPredictor: the predictor's calls are counted in every draw.
+func TestSamplesBehindAPredictor(t *testing.T) {
+	u, err := New(predicted(t, regressionModel(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	share := 0.0
+	draws, s := collect(t, u, testImage(9, 7), Options{Tile: 32, OnWindow: func(p Progress) { share = p.Share() }}, 2)
+	alone, _, err := u.Upscale(t.Context(), testImage(9, 7), Options{Tile: 32, Seed: 1})
+	if err != nil || !slices.Equal(alone.Pix, draws[1].Pix) || share != 1 {
+		t.Errorf("share %v: %v", share, err)
+	}
+	compareWithSums(t, draws, s)
+}
+
 func TestDeviationMap(t *testing.T) {
 	_, s := collect(t, newUpscaler(t), testImage(20, 10), Options{}, 2)
 	a, err := s.DeviationMap(0)
