@@ -96,7 +96,7 @@ func (l *lane) starts() [][]float64 {
 func knobs(s Search, sampler string, scale float64) []coordinate {
 	var list []coordinate
 	if !s.FixTemperature {
-		c := newCoordinate(searchMinTemp, searchMaxTemp, -0.08*scale)
+		c := newCoordinate(searchMinTemp, searchMaxTemp, -0.04*scale)
 		c.first = 1
 		list = append(list, c)
 	}

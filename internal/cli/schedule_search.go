@@ -67,8 +67,8 @@ less made up, and less than the honest variety.
 
 Samplers race: each improves the ends and the curvature of its levels, temperature
 and eta; the worse half is dropped after each round. Then the winner's levels move
-one by one. The best three and the model's present settings are scored again on
-other crops with other noise, and the best there is taken.
+one by one. The best three of their kind and the model's present settings are
+scored again on other crops with other noise, and the best there is taken.
 
 --budget is turned into a number of evaluations when the speed is known; the same
 --evaluations give the same result. With --log an interrupted search goes on where
@@ -225,29 +225,31 @@ func (r *searchRun) find(ctx context.Context, started time.Time) (*refine.Search
 	}
 	r.meter.begin("search")
 	r.meter.status(fmt.Sprintf("scoring the model's own settings: %v", r.present.Candidate))
-	began := time.Now()
 	e, err := r.score(ctx, r.present.Candidate)
 	if err != nil {
 		return nil, err
 	}
 	r.present.Score = e.Score
-	each := time.Duration(float64(time.Since(began)) * float64(r.calls) / float64(max(r.present.Calls(), 1)))
 	search := refine.Search{
 		Calls: r.calls, Samplers: r.samplers, Start: r.start(options), FixTemperature: r.keepTemperature,
 		Evaluations: r.evaluations, OnTrial: r.onTrial, Score: r.energy,
 	}
-	// The check scores four more.
 	if search.Evaluations == 0 {
+		each, err := r.cost(ctx)
+		if err != nil {
+			return nil, err
+		}
+		// The check scores four more.
 		search.Evaluations = max(int(float64(r.budget-time.Since(started))/float64(max(each, time.Millisecond)))-4, 1)
+		if !r.quiet {
+			r.meter.clear()
+			fmt.Fprintf(r.err, "about %s for each of --evaluations %d\n", shortDuration(each), search.Evaluations)
+		}
 		limited, cancel := context.WithDeadline(ctx, started.Add(r.budget))
 		defer cancel()
 		ctx = limited
 	}
 	r.evaluations = search.Evaluations
-	if !r.quiet {
-		r.meter.clear()
-		fmt.Fprintf(r.err, "%d crops of %d pixels, about %s for each of --evaluations %d\n", r.images, r.crop, shortDuration(each), search.Evaluations)
-	}
 	found, err := search.Run(ctx)
 	r.meter.clear()
 	if found != nil && errors.Is(err, context.DeadlineExceeded) {
@@ -263,6 +265,20 @@ func (r *searchRun) find(ctx context.Context, started time.Time) (*refine.Search
 		fmt.Fprintf(r.err, "sr3: best so far: score %.4f, %v\n", found.Best.Score, found.Best.Candidate)
 	}
 	return found, err
+}
+
+// cost returns the time that an evaluation takes: of a part of the crops, by the clock, with settings that make as many
+// calls as the search.
+func (r *searchRun) cost(ctx context.Context) (time.Duration, error) {
+	part := r.search
+	part.Crops = part.Crops[:min(2, len(part.Crops))]
+	settings := tune.Settings(r.model.Config.Inference, r.present.Candidate)
+	began := time.Now()
+	if _, err := part.Score(ctx, settings); err != nil && !errors.Is(err, refine.ErrNotFinite) {
+		return 0, err
+	}
+	share := float64(len(r.search.Crops)) / float64(len(part.Crops)) * float64(r.calls) / float64(max(r.present.Calls(), 1))
+	return time.Duration(float64(time.Since(began)) * share), nil
 }
 
 // start is the model's own sampler and schedule in the number of calls that are searched for, if it can be had.
@@ -338,17 +354,27 @@ func (r *searchRun) onTrial(t refine.Trial) {
 // ratio says how the spread relates to the error.
 func ratio(s tune.Score) float64 { return s.Spread / max(s.Error, 1e-9) }
 
-// finals scores the model's own settings and the best three again on the crops of the check, and sorts them, best first.
-// The own settings take part if they need no more calls; else they come last.
-func (r *searchRun) finals(ctx context.Context, found *refine.SearchResult) ([]scored, error) {
+// finalists are the model's own settings and three others: the best of a sampler and of a stage each, so that they differ
+// in more than a level, and one that is best by chance has others beside it.
+func (r *searchRun) finalists(found *refine.SearchResult) []scored {
 	trials := slices.Clone(found.Trials)
 	slices.SortStableFunc(trials, func(a, b refine.Trial) int { return compareFloats(a.Score, b.Score) })
 	list := []scored{r.present}
-	for _, t := range trials[:min(3, len(trials))] {
-		if !math.IsInf(t.Score, 0) && fmt.Sprint(t.Candidate) != fmt.Sprint(r.present.Candidate) {
+	taken := map[string]bool{}
+	for _, t := range trials {
+		kind := fmt.Sprint(t.Sampler, t.Stage == refine.StageLevels)
+		if len(list) < 4 && !taken[kind] && !math.IsInf(t.Score, 0) && !r.isPresent(scored{Candidate: t.Candidate}) {
+			taken[kind] = true
 			list = append(list, scored{Candidate: t.Candidate})
 		}
 	}
+	return list
+}
+
+// finals scores the finalists again on the crops of the check, and sorts them, best first. The model's own settings take
+// part if they need no more calls; else they come last.
+func (r *searchRun) finals(ctx context.Context, found *refine.SearchResult) ([]scored, error) {
+	list := r.finalists(found)
 	r.meter.begin("check")
 	for i := range list {
 		r.meter.update(float64(i)/float64(len(list)), fmt.Sprintf("%d/%d", i+1, len(list)))
