@@ -81,6 +81,7 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 		return nil, err
 	}
 	defer r.give(key, net)
+	net.tell(r.levels(i))
 	denoiser, err := NewDenoiser(plan, net, x)
 	if err != nil {
 		return nil, err

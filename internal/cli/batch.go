@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,6 +36,8 @@ type event struct {
 	Output   string      `json:"output,omitempty"`
 	Images   int         `json:"images,omitempty"`
 	Seed     *uint64     `json:"seed,omitempty"`
+	Model    string      `json:"model,omitempty"`
+	Trained  string      `json:"trained,omitempty"`
 	Pass     int         `json:"pass,omitempty"`
 	Step     int         `json:"step,omitempty"`
 	Steps    int         `json:"steps,omitempty"`
@@ -61,7 +64,8 @@ func (b *batch) emit(e event) {
 
 // run makes all images and says how it went.
 func (b *batch) run(ctx context.Context, list *jobList) error {
-	b.emit(event{Event: "start", Images: len(list.jobs), Seed: &b.flags.options.Seed})
+	m := b.up.Model()
+	b.emit(event{Event: "start", Images: len(list.jobs), Seed: &b.flags.options.Seed, Model: m.Name, Trained: trainedText(m)})
 	if b.flags.seed == "-1" && !b.flags.json {
 		fmt.Fprintf(b.streams.err, "sr3: seed %d\n", b.flags.options.Seed)
 	}
@@ -128,6 +132,7 @@ func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
 	if err != nil {
 		return err
 	}
+	remarks := b.up.Remarks(img, b.flags.options)
 	out, err := b.up.Upscale(ctx, img, b.optionsFor(j))
 	if err != nil {
 		return fmt.Errorf("%s: %w", j.in, err)
@@ -141,7 +146,7 @@ func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
 		return err
 	}
 	b.done++
-	b.announce(j, out, &report, append(img.Notes, notes...), time.Since(start))
+	b.announce(j, out, &report, slices.Concat(img.Notes, remarks, notes), time.Since(start))
 	return nil
 }
 
