@@ -53,6 +53,10 @@ func (s *Set) example(hr, x []float32, lost degrade.Amount, q uint64) error {
 	if err != nil {
 		return err
 	}
+	if p.enlarged != nil {
+		s.cutPair(hr, x, p, random)
+		return nil
+	}
 	size := s.opt.Size
 	y := random.Intn(drawRow, p.height-size+1)
 	column := random.Intn(drawColumn, p.width-size+1)
@@ -76,6 +80,29 @@ func (s *Set) example(hr, x []float32, lost degrade.Amount, q uint64) error {
 	return nil
 }
 
+// cutPair makes an example of an image whose condition is there.
+func (s *Set) cutPair(hr, x []float32, p *photo, random philox.Stream) {
+	size, k := s.opt.Size, s.opt.Scale
+	row := random.Intn(drawRow, (p.height-size)/k+1) * k
+	column := random.Intn(drawColumn, (p.width-size)/k+1) * k
+	whole := &photo{height: p.height, width: p.width, pix: p.enlarged}
+	mirrored := s.opt.Flip && random.Intn(drawFlip, 2) == 1
+	quarters := 0
+	if s.opt.Rotate {
+		quarters = random.Intn(drawRotate, 4)
+	}
+	for _, part := range []struct {
+		dst  []float32
+		from *photo
+	}{{hr, p}, {x, whole}} {
+		crop := part.from.cut(window{row, column, size, size})
+		if mirrored {
+			crop.mirror()
+		}
+		toFloat(part.dst, crop.rotate(quarters).pix)
+	}
+}
+
 // around cuts a crop with what surrounds it, context low-resolution pixels or as far as the image goes, in whole ones. It
 // returns the piece and where the crop lies in it.
 func (p *photo) around(crop window, scale, context int) (*photo, window) {
@@ -95,7 +122,7 @@ func (s *Set) degrade(x []float32, piece *photo, crop window, lost degrade.Amoun
 	}
 	h, w := low.height*s.opt.Scale, low.width*s.opt.Scale
 	if s.opt.Quantise {
-		big := &photo{h, w, make([]uint8, h*w*3)}
+		big := &photo{height: h, width: w, pix: make([]uint8, h*w*3)}
 		if err := resample.Resize8(big.pix, low.pix, h, w, low.height, low.width, 3, resample.Bicubic, 1); err != nil {
 			return err
 		}

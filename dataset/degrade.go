@@ -82,7 +82,7 @@ func (s *Set) compress(low *photo, crop window, quality int, q uint64) (*photo, 
 	if err != nil {
 		return nil, crop, err
 	}
-	return &photo{low.height, low.width, pix}, crop, nil
+	return &photo{height: low.height, width: low.width, pix: pix}, crop, nil
 }
 
 // trim leaves contextPixels of a low-resolution image around the crop, which is in pixels of the large one.

@@ -31,6 +31,8 @@ func (c Config) checkAugment() error {
 		return fmt.Errorf("[augment]: %w", err)
 	}
 	switch {
+	case c.Model.Predictor != "" && (a.Active() || a.ConditionBlur.Probability > 0):
+		return fmt.Errorf("model.predictor = %q: a predictor makes conditions of whole clean images, so nothing in [augment] may happen to them", c.Model.Predictor)
 	case levels != 0 && levels != degrade.Levels:
 		return fmt.Errorf("model.augment_levels = %d: want 0, or %d for blur, noise and JPEG", levels, degrade.Levels)
 	case levels > 0 && !a.Active():

@@ -68,6 +68,9 @@ func LoadInitConfig(outDir, init, file string, sets []string) (Config, error) {
 			return Config{}, fmt.Errorf("load config: %w", err)
 		}
 		base.AdoptModel(m)
+		if m.Predictor != nil {
+			base.Model.Predictor = init // goes on behind the same one
+		}
 	}
 	if own := filepath.Join(outDir, configFile); file == "" && resuming && fileExists(own) {
 		file = own

@@ -20,6 +20,9 @@ func (r *run) export(name, chosen string) error {
 		return fmt.Errorf("export model: %w", err)
 	}
 	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA), Card: card}
+	if r.predictor != nil {
+		m.WithPredictor(r.predictor)
+	}
 	if err := m.Save(filepath.Join(r.opt.OutDir, name), checkpoint.F16); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}

@@ -104,8 +104,11 @@ func (n *unetNetwork) Predict(dst, x, y []float32, gamma diffusion.Gamma) error 
 	return nil
 }
 
-// tell sets the augmentation levels of the images that follow.
-func (n *unetNetwork) tell(levels []float32) { copy(n.augment, levels) }
+// tell sets the augmentation levels of what follows; without any they are 0.
+func (n *unetNetwork) tell(levels []float32) {
+	clear(n.augment)
+	copy(n.augment, levels)
+}
 
 // close ends the network's goroutines.
 func (n *unetNetwork) close() { n.program.Close() }
