@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 )
@@ -66,8 +67,8 @@ pipeline_tag: image-to-image
 tags: [super-resolution, {{if .Regression}}regression{{else}}diffusion{{end}}, sr3]
 {{- if .Data}}
 datasets:
-{{- range .Data}}
-  - {{yaml .Name}}
+{{- range names .Data}}
+  - {{yaml .}}
 {{- end}}
 {{- end}}
 ---
@@ -181,6 +182,14 @@ func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 var cardFunctions = template.FuncMap{
 	"line": oneLine,
 	"trim": strings.TrimSpace,
+	"names": func(sources []CardSource) (list []string) {
+		for _, s := range sources {
+			if !slices.Contains(list, s.Name) {
+				list = append(list, s.Name)
+			}
+		}
+		return list
+	},
 	"inc":  func(i int) int { return i + 1 },
 	"url":  func(s string) string { return "<" + strings.NewReplacer("<", "", ">", "", "\n", "").Replace(s) + ">" },
 	"cell": func(s string) string { return strings.ReplaceAll(oneLine(s), "|", `\|`) },

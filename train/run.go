@@ -33,6 +33,9 @@ type Options struct {
 	Optimizer string
 	// Start is another way to begin, from weights and an optimiser's state in memory; nil for none.
 	Start *Start
+	// Command is the command line as typed and Program the version of the program, for the model's card; empty for
+	// unknown.
+	Command, Program string
 	// DryRun prints what would be done to Log and does nothing.
 	DryRun bool
 	// Progress, if set, hears of every step.
@@ -104,6 +107,7 @@ type run struct {
 	drawer  *drawer
 	sampler *sampler
 	journal *journal
+	survey  *survey // of the images, for the card
 	unlock  func()
 
 	saved   int // step of the last checkpoint, -1 for none
@@ -143,6 +147,9 @@ func newRun(opt Options) (r *run, err error) {
 		return r, err
 	}
 	if err := r.writeConfig(); err != nil {
+		return r, err
+	}
+	if err := r.remember(); err != nil {
 		return r, err
 	}
 	r.announce()
@@ -202,7 +209,10 @@ func (r *run) openData() error {
 	if r.drawer, err = newDrawer(r.cfg, set); err != nil {
 		return err
 	}
-	r.sampler, err = newSampler(r.cfg, r.state, report)
+	if r.sampler, err = newSampler(r.cfg, r.state, report); err != nil {
+		return err
+	}
+	r.survey, err = startSurvey(r)
 	return err
 }
 
@@ -230,8 +240,13 @@ func changedSettings(path, text string) []string {
 	if err != nil {
 		return nil // the first start
 	}
+	return changedLines(string(before), text)
+}
+
+// changedLines are the lines of text that are not in before.
+func changedLines(before, text string) []string {
 	had := map[string]bool{}
-	for line := range strings.Lines(string(before)) {
+	for line := range strings.Lines(before) {
 		had[strings.TrimSpace(line)] = true
 	}
 	var changed []string
@@ -267,6 +282,7 @@ func (r *run) close() error {
 	if r.sampler != nil {
 		r.sampler.close()
 	}
+	r.survey.close()
 	if r.journal != nil {
 		err = r.journal.close()
 	}
