@@ -23,10 +23,12 @@ type Card struct {
 	HeldOut    []CardSource `json:"held_out,omitempty"`
 	// DataNotes are sentences about the images: how they were identified, what is
 	// not known of them.
-	DataNotes []string    `json:"data_notes,omitempty"`
-	Command   string      `json:"command,omitempty"` // how to train it again, where there are no Runs
-	Compute   string      `json:"compute,omitempty"` // machine and time, where there are no Runs
-	Runs      []CardRun   `json:"runs,omitempty"`    // that led to the weights, oldest first
+	DataNotes []string  `json:"data_notes,omitempty"`
+	Command   string    `json:"command,omitempty"` // how to train it again, where there are no Runs
+	Compute   string    `json:"compute,omitempty"` // machine and time, where there are no Runs
+	Runs      []CardRun `json:"runs,omitempty"`    // that led to the weights, oldest first
+	// Predictor is the record of the regression that is refined, for its runs.
+	Predictor *Card       `json:"predictor,omitempty"`
 	Tables    []CardTable `json:"tables,omitempty"`
 	Limits    []string    `json:"limits,omitempty"` // what it does badly, each a sentence
 	// Regression tells that the model makes its result in one call, see
@@ -110,6 +112,12 @@ Held out, to watch the training and to choose weights by:
 {{- with .DataNotes}}
 {{range .}}- {{line .}}
 {{end}}{{end}}
+{{- with .Predictor}}{{if .Runs}}
+## Training of the predictor
+
+The regression {{line .Name}}, whose result is refined.
+{{template "runs" .Runs}}
+{{- end}}{{end}}
 {{- if or .Command .Runs}}
 ## Training
 {{end}}
@@ -121,8 +129,26 @@ Held out, to watch the training and to choose weights by:
 {{- with .Compute}}
 Compute: {{.}}
 {{end}}
-{{- $runs := len .Runs}}
-{{- range $i, $run := .Runs}}
+{{- template "runs" .Runs}}
+{{- range .Tables}}
+## {{line .Title}}
+
+{{template "table" .}}
+{{- range .Notes}}
+{{.}}
+{{end}}
+{{- end}}
+## Limits
+
+{{range .Limits}}- {{line .}}
+{{end -}}
+{{if .Regression -}}
+- Detail that the input does not determine comes out as the mean of what it could be: blurred. The same image gives the same result.
+{{- else -}}
+- Detail that the input does not determine is made up: two runs with different seeds differ.
+{{- end}} Do not use the output as evidence of what was there.
+{{define "runs"}}{{- $runs := len .}}
+{{- range $i, $run := .}}
 {{- if gt $runs 1}}
 ### Run {{inc $i}} of {{$runs}}: {{line $run.Name}}
 {{end}}
@@ -148,25 +174,8 @@ As typed, each start of the program that was typed differently:
 {{end}}
 {{- with $run.CurveTable}}
 {{template "table" .}}{{end}}
-{{- end}}
-{{- range .Tables}}
-## {{line .Title}}
-
-{{template "table" .}}
-{{- range .Notes}}
-{{.}}
-{{end}}
-{{- end}}
-## Limits
-
-{{range .Limits}}- {{line .}}
-{{end -}}
-{{if .Regression -}}
-- Detail that the input does not determine comes out as the mean of what it could be: blurred. The same image gives the same result.
-{{- else -}}
-- Detail that the input does not determine is made up: two runs with different seeds differ.
-{{- end}} Do not use the output as evidence of what was there.
-{{define "sources"}}| source | images | licence |
+{{- end}}{{end}}
+{{- define "sources"}}| source | images | licence |
 |---|---|---|
 {{range .}}| {{cell .Name}}{{with .URL}} <{{cell .}}>{{end}} | {{if .Images}}{{.Images}}{{else}}unknown{{end}} | {{cell (or .Licence "unknown")}} |
 {{end}}{{end}}

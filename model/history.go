@@ -15,8 +15,9 @@ type CardRun struct {
 	Learns string `json:"learns,omitempty"`
 	// Origin is the model whose weights the run began from; nil for fresh weights.
 	Origin *CardOrigin `json:"origin,omitempty"`
-	// Uses is a model that the run had as a part, such as a predictor; nil for none.
-	Uses *CardOrigin `json:"uses,omitempty"`
+	// Predictor is the regression that made its conditions; nil for the bicubic
+	// enlargement.
+	Predictor *CardOrigin `json:"predictor,omitempty"`
 	// Commands are the command lines as typed, oldest first, without those that
 	// repeat the one before.
 	Commands []string `json:"commands,omitempty"`
@@ -52,7 +53,7 @@ type CardRun struct {
 type CardOrigin struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest,omitempty"` // of its file
-	// Recorded tells that its own training is among the runs before.
+	// Recorded tells that its own training stands in the same card.
 	Recorded bool `json:"recorded"`
 }
 
@@ -66,8 +67,8 @@ func (r CardRun) Facts() [][2]string {
 	}
 	add("learns", r.Learns)
 	add("begins from", r.begins())
-	if r.Uses != nil {
-		add("uses", r.Uses.describe())
+	if r.Predictor != nil {
+		add("refines the result of", r.Predictor.describe())
 	}
 	add("steps", fmt.Sprintf("%d of %s, %d in all", r.Steps, crops(r.Batch, r.Crop), r.Images))
 	add("seed", fmt.Sprint(r.Seed))
@@ -162,15 +163,19 @@ func duration(seconds float64) string {
 	return fmt.Sprintf("%.3g h", seconds/3600)
 }
 
-// Gather sets Data, HeldOut and DataNotes from all runs: what taught the weights
+// Gather sets Data, HeldOut and DataNotes from all runs, the predictor's too: what taught the weights
 // is what any of them saw. A note that not all runs have names its run.
 func (c *Card) Gather() {
 	c.Data, c.HeldOut, c.DataNotes = nil, nil, nil
-	for _, r := range c.Runs {
+	runs := c.Runs
+	if c.Predictor != nil {
+		runs = slices.Concat(c.Predictor.Runs, runs)
+	}
+	for _, r := range runs {
 		c.Data = mergeSources(c.Data, r.Data)
 		for _, note := range r.DataNotes {
 			of := func(o CardRun) bool { return slices.Contains(o.DataNotes, note) }
-			if slices.ContainsFunc(c.Runs, func(o CardRun) bool { return !of(o) }) {
+			if slices.ContainsFunc(runs, func(o CardRun) bool { return !of(o) }) {
 				note = r.Name + ": " + note
 			}
 			if !slices.Contains(c.DataNotes, note) {

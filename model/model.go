@@ -33,6 +33,8 @@ type Model struct {
 	// Weights maps the names of [unet.Parameters] to values, row-major in the
 	// shapes given there.
 	Weights map[string][]float32
+	// Predictor is the regression of Config.Predictor; nil where that is nil.
+	Predictor *Model
 	// Digest identifies the file that the model was loaded from or saved to: 64
 	// hexadecimal digits, or empty for a model that is in no file yet.
 	Digest string
@@ -89,6 +91,7 @@ func fromFile(name string, file *checkpoint.File) (*Model, error) {
 	if m.Weights, err = weights(config, file); err != nil {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
+	m.takePredictor()
 	return m, nil
 }
 
@@ -103,7 +106,7 @@ func parseMeta(meta map[string]string) (Config, error) {
 
 // checkTensors compares names, shapes and types with the configuration.
 func checkTensors(config Config, tensors []checkpoint.TensorInfo) error {
-	params, err := unet.Parameters(config.Network)
+	params, err := config.parameters()
 	if err != nil {
 		return err
 	}
@@ -201,16 +204,20 @@ func (m *Model) file(as checkpoint.DType) (*checkpoint.File, error) {
 	if err := m.Config.Validate(); err != nil {
 		return nil, err
 	}
-	params, err := unet.Parameters(m.Config.Network)
+	params, err := m.Config.parameters()
 	if err != nil {
 		return nil, err
 	}
-	if len(params) != len(m.Weights) {
-		return nil, fmt.Errorf("%d weights where the configuration has %d parameters", len(m.Weights), len(params))
+	all, err := m.allWeights()
+	if err != nil {
+		return nil, err
+	}
+	if len(params) != len(all) {
+		return nil, fmt.Errorf("%d weights where the configuration has %d parameters", len(all), len(params))
 	}
 	file := &checkpoint.File{Tensors: make(map[string]*checkpoint.Tensor, len(params))}
 	for _, p := range params {
-		values := m.Weights[p.Name]
+		values := all[p.Name]
 		if len(values) != p.Len() {
 			return nil, fmt.Errorf("parameter %s has %d values, the configuration says %v", p.Name, len(values), p.Shape)
 		}
@@ -229,11 +236,14 @@ func (m *Model) file(as checkpoint.DType) (*checkpoint.File, error) {
 	return file, m.addRecord(file.Meta)
 }
 
-// Parameters returns the number of weights.
+// Parameters returns the number of weights, with those of the predictor.
 func (m *Model) Parameters() int64 {
 	var n int64
 	for _, values := range m.Weights {
 		n += int64(len(values))
+	}
+	if m.Predictor != nil {
+		n += m.Predictor.Parameters()
 	}
 	return n
 }

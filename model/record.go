@@ -107,14 +107,18 @@ func (m *Model) CheckRecord() error {
 
 // WeightsDigest is the SHA-256 of the weights alone, in hexadecimal digits: of
 // name, a zero byte and float32 values (little endian) of every parameter, in the
-// order of the names. Unlike [Model.Digest] it does not depend on the card, which
+// order of the names, a predictor's among them as in the file. Unlike [Model.Digest] it does not depend on the card, which
 // tells of times and machines, so that a repeated training can be compared.
 func (m *Model) WeightsDigest() string {
 	h := sha256.New()
+	all, err := m.allWeights()
+	if err != nil {
+		all = m.Weights // such a model cannot be in a file
+	}
 	var buf []byte
-	for _, name := range slices.Sorted(maps.Keys(m.Weights)) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		buf = append(append(buf[:0], name...), 0)
-		for _, v := range m.Weights[name] {
+		for _, v := range all[name] {
 			buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
 		}
 		h.Write(buf)

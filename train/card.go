@@ -34,6 +34,10 @@ func (r *run) card(chosen string) model.Card {
 		Summary: summary, Regression: c.regression(),
 		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
 	}
+	if r.predictor != nil {
+		card.Parameters += r.predictor.Parameters()
+		card.Predictor = r.predictor.Record
+	}
 	card.Runs = append(append(card.Runs, r.state.past.Before...), r.cardRun())
 	card.Gather()
 	return card
@@ -49,6 +53,9 @@ func (r *run) cardRun() model.CardRun {
 	run.Data, run.HeldOut, run.DataNotes = r.survey.report()
 	if n := len(r.drawer.set.Unusable()); n > 0 {
 		run.DataNotes = append(run.DataNotes, fmt.Sprintf("%d of the training images were too small or could not be read, and were left out; log.txt of the run names them.", n))
+	}
+	if r.predictor != nil {
+		run.Predictor = originOf(r.predictor)
 	}
 	var err error
 	if run.Curve, err = readCurve(filepath.Join(r.opt.OutDir, statsFile), s.step); err != nil {

@@ -20,7 +20,7 @@ const maxConfigFile = 1 << 20
 // LoadConfig returns [DefaultConfig] changed by the TOML file (none if file is empty), then by sets, each of the form
 // section.key=value: train.rate=1e-4, model.multipliers=[1,2,4], model.preset=tiny. Values are TOML; what is not is
 // taken for a string, so strings need no quotes. Unknown keys, values of a wrong type and settings that do not fit
-// together are errors. Names of images in the file are relative to the current folder or, where there is no such file,
+// together are errors. Names of files in it are relative to the current folder or, where there is no such file,
 // to that of the configuration.
 func LoadConfig(file string, sets []string) (Config, error) {
 	return loadConfig(DefaultConfig(), file, sets)
@@ -70,6 +70,9 @@ func LoadInitConfig(outDir, init, file string, sets []string) (Config, error) {
 			return Config{}, fmt.Errorf("load config: %w", err)
 		}
 		base.AdoptModel(m)
+		if m.Predictor != nil {
+			base.Model.Predictor = init // goes on behind the same one
+		}
 	}
 	if own := filepath.Join(outDir, configFile); file == "" && resuming && fileExists(own) {
 		file = own
@@ -77,7 +80,7 @@ func LoadInitConfig(outDir, init, file string, sets []string) (Config, error) {
 	return loadConfig(base, file, sets)
 }
 
-// findBeside looks for images and their manifest beside the configuration file where the current folder has none.
+// findBeside looks for images, their manifest and the predictor beside the configuration file where the current folder has none.
 func (c *Config) findBeside(file string) {
 	if file == "" {
 		return
@@ -93,8 +96,10 @@ func (c *Config) findBeside(file string) {
 			list[i] = find(path)
 		}
 	}
-	if c.Data.Manifest != "" {
-		c.Data.Manifest = find(c.Data.Manifest)
+	for _, path := range []*string{&c.Data.Manifest, &c.Model.Predictor} {
+		if *path != "" {
+			*path = find(*path)
+		}
 	}
 }
 

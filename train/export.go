@@ -17,6 +17,9 @@ func (r *run) export(name, chosen string) error {
 	if err := m.SetRecord(r.card(chosen)); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}
+	if r.predictor != nil {
+		m.WithPredictor(r.predictor)
+	}
 	if err := m.Save(filepath.Join(r.opt.OutDir, name), checkpoint.F16); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}

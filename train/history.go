@@ -25,12 +25,16 @@ type past struct {
 
 // pastOf is the past of a run that begins from a model.
 func pastOf(m *model.Model) past {
-	p := past{Begins: &model.CardOrigin{Name: m.Config.Name, Digest: m.Digest}}
+	p := past{Begins: originOf(m)}
 	if m.Record != nil {
 		p.Before = slices.Clone(m.Record.Runs)
-		p.Begins.Recorded = len(p.Before) > 0
 	}
 	return p
+}
+
+// originOf names a model.
+func originOf(m *model.Model) *model.CardOrigin {
+	return &model.CardOrigin{Name: m.Config.Name, Digest: m.Digest, Recorded: m.Record != nil && len(m.Record.Runs) > 0}
 }
 
 // this is the run itself.

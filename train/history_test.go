@@ -223,3 +223,42 @@ func TestDataBesideConfig(t *testing.T) {
 		t.Errorf("%+v", cfg.Data)
 	}
 }
+
+// TestHistoryOfPredictor: what taught a predictor stands in the card of the model that refines it.
+func TestHistoryOfPredictor(t *testing.T) {
+	data := images(t)
+	first, path := trained(t, data, "train.objective=regression", "model.name=first")
+	both, bothPath := trained(t, data, "model.predictor="+path, "model.name=both")
+	check := func(m *model.Model) {
+		t.Helper()
+		r := m.Record
+		if r.Predictor == nil || len(r.Predictor.Runs) != 1 || r.Predictor.Runs[0].Name != "first" || len(r.Runs) != 1 || r.Runs[0].Origin != nil {
+			t.Fatalf("%+v", r)
+		}
+		if p := r.Runs[0].Predictor; p == nil || p.Name != "first" || !p.Recorded {
+			t.Errorf("predictor %+v", p)
+		}
+		if !strings.Contains(m.Card, "## Training of the predictor") || m.Parameters() != r.Parameters {
+			t.Errorf("%d parameters, %d in the record:\n%s", m.Parameters(), r.Parameters, m.Card)
+		}
+		if m.Predictor.Record == nil || m.Predictor.CheckRecord() != nil {
+			t.Error("the predictor has lost its record")
+		}
+	}
+	check(both)
+	if d := both.Record.Runs[0].Predictor.Digest; d != first.Digest {
+		t.Errorf("the predictor's digest is %s, its file's %s", d, first.Digest)
+	}
+	again, _ := trained(t, data, "model.predictor="+bothPath, "model.name=again")
+	check(again)
+	if again.WeightsDigest() != both.WeightsDigest() {
+		t.Error("the same training behind the same predictor gives other weights")
+	}
+	for _, values := range again.Predictor.Weights {
+		values[0]++
+		break
+	}
+	if again.WeightsDigest() == both.WeightsDigest() {
+		t.Error("the digest of the weights leaves out the predictor's")
+	}
+}

@@ -80,7 +80,7 @@ func compareWithDrawing(t *testing.T, cfg Config, m *model.Model, data []string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	draw, err := newSampler(cfg, s, nil)
+	draw, err := newSampler(cfg, s, cfg.dataOptions(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestHeldOutPSNR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sampler, err := newSampler(cfg, s, nil)
+	sampler, err := newSampler(cfg, s, cfg.dataOptions(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/internal/runfiles"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -106,9 +107,12 @@ type run struct {
 	stepper *stepper
 	drawer  *drawer
 	sampler *sampler
-	journal *journal
-	survey  *survey // of the images, for the card
-	unlock  func()
+	// predictor makes the conditions; nil for the bicubic enlargement. free ends its work.
+	predictor *model.Model
+	free      func()
+	journal   *journal
+	survey    *survey // of the images, for the card
+	unlock    func()
 
 	saved   int // step of the last checkpoint, -1 for none
 	sampled int // step of the last pictures, -1 for none
@@ -201,15 +205,22 @@ func (r *run) openData() error {
 	if len(r.cfg.Data.Dirs) == 0 {
 		return errors.New("no images to train on: give folders or .tar files with --data, or in data.dirs")
 	}
-	report := func(name string, reason error) { r.journal.printf("left out %s: %v", name, reason) }
-	set, err := dataset.Open(r.cfg.Data.Dirs, r.cfg.dataOptions(report))
+	var err error
+	if r.predictor, err = openPredictor(r.cfg); err != nil {
+		return err
+	}
+	opt := r.cfg.dataOptions(func(name string, reason error) { r.journal.printf("left out %s: %v", name, reason) })
+	if opt.Enlarge, r.free, err = predictorHook(r.predictor, r.cfg.Model.Scale); err != nil {
+		return err
+	}
+	set, err := dataset.Open(r.cfg.Data.Dirs, opt)
 	if err != nil {
 		return err
 	}
 	if r.drawer, err = newDrawer(r.cfg, set); err != nil {
 		return err
 	}
-	if r.sampler, err = newSampler(r.cfg, r.state, report); err != nil {
+	if r.sampler, err = newSampler(r.cfg, r.state, opt); err != nil {
 		return err
 	}
 	r.survey, err = startSurvey(r)
@@ -268,6 +279,10 @@ func (r *run) announce() {
 	switch {
 	case r.state.step > 0:
 		r.journal.printf("going on after step %d (%d images seen)", r.state.step, r.state.images)
+	case r.opt.Init != "" && r.predictor != nil:
+		r.journal.printf("beginning from the weights of %s, behind the predictor %s", r.opt.Init, r.cfg.Model.Predictor)
+	case r.predictor != nil:
+		r.journal.printf("refining what the predictor %s leaves out", r.cfg.Model.Predictor)
 	case r.opt.Init != "":
 		r.journal.printf("beginning from the weights of %s", r.opt.Init)
 	}
@@ -283,6 +298,9 @@ func (r *run) close() error {
 		r.sampler.close()
 	}
 	r.survey.close()
+	if r.free != nil {
+		r.free()
+	}
 	if r.journal != nil {
 		err = r.journal.close()
 	}

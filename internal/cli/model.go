@@ -177,6 +177,10 @@ func printModel(s *streams, m *model.Model) error {
 			c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
 		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s\n", c.Inference.Sampler, c.Inference.Steps, c.Inference.Schedule.Kind)
 	}
+	if p := c.Predictor; p != nil {
+		fmt.Fprintf(s.out, "predictor   %s: %s, %d parameters of these, channels %d x %v, %d blocks; its result is the condition\n",
+			p.Name, p.Network.Family, m.Predictor.Parameters(), p.Network.Channels, p.Network.Multipliers, p.Network.Blocks)
+	}
 	for _, line := range [][2]string{{"for", c.TrainedFor}, {"licence", c.Licence}, {"source", c.Source}} {
 		if line[1] != "" {
 			fmt.Fprintf(s.out, "%-10s  %s\n", line[0], line[1])

@@ -40,8 +40,8 @@ What the trainer cannot know is added here: the tables of "sr3 eval" (--tables, 
 report's folder), what the model does badly (--limits), what it is for (--use). A
 table takes the place of one with the same title. -o FILE.safetensors writes a copy
 of the model with the new card in it. -o FOLDER writes the card to be published:
-card.md, curve.svg, config.toml (config-1.toml and so on for earlier runs) and the
-pictures given with --samples.
+card.md, curve.svg, config.toml (config-1.toml and so on for earlier runs,
+predictor-config.toml for a predictor) and the pictures given with --samples.
 
 --config prints the configuration of the last run, which trains the model again:
 sr3 model card MODEL --config > mine.toml; sr3 train --config mine.toml --data DIR`,
@@ -237,14 +237,9 @@ func (f *cardFlags) published(m *model.Model) ([]cardPart, error) {
 		return append(files, cardPart{cardFile, []byte(text)}), nil
 	}
 	card := *m.Record
-	for i, run := range card.Runs {
-		name := "config.toml"
-		if i < len(card.Runs)-1 {
-			name = fmt.Sprintf("config-%d.toml", i+1)
-		}
-		if run.Config != "" {
-			files = append(files, cardPart{name, []byte(run.Config)})
-		}
+	files = append(files, configFiles("config", card.Runs)...)
+	if card.Predictor != nil {
+		files = append(files, configFiles("predictor-config", card.Predictor.Runs)...)
 	}
 	if n := len(card.Runs); n > 0 {
 		if svg := card.Runs[n-1].CurveSVG(); svg != "" {
@@ -256,6 +251,21 @@ func (f *cardFlags) published(m *model.Model) ([]cardPart, error) {
 	card.Files = [][2]string{{"digest of the file", m.Digest}, {"digest of the weights", m.WeightsDigest()}}
 	text, err := card.Markdown()
 	return append(files, cardPart{cardFile, []byte(text)}), err
+}
+
+// configFiles are the configurations of runs: NAME.toml of the last, NAME-1.toml
+// and so on of those before.
+func configFiles(name string, runs []model.CardRun) (files []cardPart) {
+	for i, run := range runs {
+		file := name + ".toml"
+		if i < len(runs)-1 {
+			file = fmt.Sprintf("%s-%d.toml", name, i+1)
+		}
+		if run.Config != "" {
+			files = append(files, cardPart{file, []byte(run.Config)})
+		}
+	}
+	return files
 }
 
 // readPicture reads a file to be copied.

@@ -19,6 +19,7 @@ type trainFlags struct {
 	config    string
 	sets      []string
 	init      string
+	predictor string
 	opt       string
 	shardMB   int
 	steps     int
@@ -56,7 +57,11 @@ for photographs four times larger; --dry-run prints it.
 --objective regression trains the paper's baseline instead: the same network, but it
 maps the enlarged image to the result in one call, with the mean squared error. With
 --val, best.safetensors is the model that had the highest PSNR on held-out images
-(of a refinement: the lowest loss).`,
+(of a refinement: the lowest loss).
+
+--predictor MODEL trains a network that refines what such a regression leaves out,
+instead of what bicubic enlargement does: the regression's result is the condition,
+and the residual target is relative to it. The trained model holds both.`,
 		Example: `  sr3 train --data photos --out runs/mine
   sr3 train --data photos --out runs/mine --dry-run
   sr3 train --config docs/models/mine/config.toml --data photos --val held-out
@@ -64,6 +69,7 @@ maps the enlarged image to the result in one call, with the mean squared error. 
   sr3 train --data photos --out runs/finer --init runs/mine/model.safetensors --set train.rate=5e-5
   sr3 train --data faces --out runs/faces --init faces.safetensors --optimizer I640000_E37_opt.pth
   sr3 train --data photos --val held-out --out runs/baseline --objective regression
+  sr3 train --data photos --val held-out --out runs/photo --predictor runs/baseline/best.safetensors --set diffusion.residual=10
   sr3 upscale photo.jpg -n runs/mine/model.safetensors`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -75,6 +81,7 @@ maps the enlarged image to the result in one call, with the mean squared error. 
 	fl.StringVar(&f.config, "config", "", "configuration (TOML)")
 	fl.StringArrayVar(&f.sets, "set", nil, "change a setting, as in --set train.rate=1e-4; may be repeated")
 	fl.StringVar(&f.init, "init", "", "begin with the weights of this model, with a fresh optimiser")
+	fl.StringVar(&f.predictor, "predictor", "", "refine what this regression leaves out; short for --set model.predictor=MODEL")
 	fl.StringVar(&f.opt, "optimizer", "", "with --init: go on with the Adam state that PyTorch saved beside the weights (I..._opt.pth)")
 	fl.IntVar(&f.shardMB, "shard-mb", 0, "also write the state as files of at most so many MiB")
 	fl.StringVar(&f.objective, "objective", "", "sr3 (the default) or regression, short for --set train.objective=NAME")
@@ -149,6 +156,9 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	}
 	if cmd.Flags().Changed("steps") {
 		f.sets = append(f.sets, fmt.Sprintf("train.steps=%d", f.steps))
+	}
+	if f.predictor != "" {
+		f.sets = append(f.sets, "model.predictor="+f.predictor)
 	}
 	if f.threads > 0 {
 		f.sets = append(f.sets, fmt.Sprintf("train.threads=%d", f.threads))
