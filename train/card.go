@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/internal/runfiles"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
@@ -62,6 +63,12 @@ func (r *run) cardRun() model.CardRun {
 		r.journal.note(err)
 	}
 	return run
+}
+
+// unrecorded reports whether the model in the run directory is of an earlier version, without a record.
+func (r *run) unrecorded() bool {
+	info, err := checkpoint.ReadInfo(filepath.Join(r.opt.OutDir, modelFile))
+	return err == nil && info.Meta[model.RecordKey] == ""
 }
 
 // learns says what the network is taught.

@@ -155,6 +155,15 @@ func TestCheckpointWithoutHistory(t *testing.T) {
 	if r := m.Record.Runs[0]; r.Steps != 5 || r.TimedSteps != 2 || !r.Began.IsZero() || !strings.Contains(m.Card, "time of the first 3 steps were not recorded") || !strings.Contains(m.Card, "unknown to ") {
 		t.Errorf("%+v\n%s", r, m.Card)
 	}
+	// A run that was finished before gets its card when it is started again.
+	m.Record = nil
+	if err := m.Save(res.Model, checkpoint.F16); err != nil {
+		t.Fatal(err)
+	}
+	mustRun(t, Options{Config: tinyConfig(t, "train.steps=5"), OutDir: out, Data: data})
+	if again := loadRecord(t, res.Model); again.Runs[0].Steps != 5 {
+		t.Errorf("%+v", again.Runs)
+	}
 	for _, text := range []string{"{", `{"Run":{"timed_steps":-1}}`, `{"Run":{"timed_steps":9}}`, `{"Run":{"timed_steps":1,"step_seconds":-2}}`} {
 		f := readState(t, out)
 		f.Meta[metaPast] = text

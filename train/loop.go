@@ -83,12 +83,15 @@ func (r *run) observe(loss, norm, rate float64) {
 // maintain writes checkpoints and pictures when it is time.
 func (r *run) maintain(ctx context.Context) error {
 	t := r.cfg.Train
-	defer r.rest(time.Now()) // not part of a step's time
+	began := time.Now()
+	defer func() { r.rest(began) }() // not part of a step's time
 	if due(r.pace.sampled, t.SampleEvery) || every(r.state.step, t.SampleSteps) {
 		if err := r.sample(ctx); err != nil {
 			return err
 		}
-		r.pace.sampled = time.Now()
+		r.rest(began) // a checkpoint that is written now knows of it
+		began = time.Now()
+		r.pace.sampled = began
 	}
 	if due(r.pace.saved, t.CheckpointEvery) || every(r.state.step, t.CheckpointSteps) {
 		if err := r.save(); err != nil {
@@ -143,12 +146,13 @@ func (r *run) stop(ctx context.Context) error {
 func (r *run) finish(ctx context.Context) error {
 	r.survey.wait(ctx) // so that the card tells of all images
 	if r.sampled != r.state.step {
-		defer r.rest(time.Now())
+		began := time.Now()
 		if err := r.sample(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
+		r.rest(began)
 	}
-	if r.saved != r.state.step {
+	if r.saved != r.state.step || r.unrecorded() {
 		if err := r.save(); err != nil {
 			return err
 		}
