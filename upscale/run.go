@@ -165,7 +165,7 @@ func (r *run) windowCallback(pass int) func(done, total int) {
 		}
 		r.done++
 		if r.o.OnWindow != nil {
-			r.o.OnWindow(Progress{pass + 1, len(r.passes), call, calls, done, total, r.done, r.total})
+			r.o.OnWindow(Progress{Pass: pass + 1, Passes: len(r.passes), Call: call, Calls: calls, Window: done, Windows: total, done: r.done, total: r.total})
 		}
 	}
 }
