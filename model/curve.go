@@ -92,7 +92,7 @@ func ThinCurve(points []CurvePoint, n int) []CurvePoint {
 // The drawing of a curve, in pixels.
 const (
 	curveWidth, curveHeight = 720.0, 320.0
-	curveLeft, curveRight   = 64.0, 704.0
+	curveLeft, curveRight   = 64.0, 692.0
 	curveTop, curveBottom   = 28.0, 276.0
 )
 

@@ -179,7 +179,7 @@ func TestCurveSVG(t *testing.T) {
 	svg := run.CurveSVG()
 	wellFormed(t, svg)
 	// On a logarithmic scale equal factors are equal distances.
-	if !strings.Contains(svg, `points="277.3,28.0 490.7,152.0 704.0,276.0"`) || strings.Count(svg, "<circle") != 1 {
+	if !strings.Contains(svg, `points="273.3,28.0 482.7,152.0 692.0,276.0"`) || strings.Count(svg, "<circle") != 1 {
 		t.Error(svg)
 	}
 	for _, curve := range [][]CurvePoint{nil, {{Step: 3}}, {{Step: 3, Loss: -1}}} {
