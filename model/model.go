@@ -27,6 +27,9 @@ type Model struct {
 	Config Config
 	// Card describes the model for people, in Markdown. May be empty.
 	Card string
+	// Record is the same in fields, and the training runs in full; nil for models
+	// that nobody recorded. It may say less than a Card that was written by hand.
+	Record *Card
 	// Weights maps the names of [unet.Parameters] to values, row-major in the
 	// shapes given there.
 	Weights map[string][]float32
@@ -82,6 +85,9 @@ func fromFile(name string, file *checkpoint.File) (*Model, error) {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
 	m := &Model{Config: config, Card: file.Meta[CardKey], Digest: file.Meta[checkpoint.DigestKey]}
+	if err := m.setRecord(file.Meta); err != nil {
+		return nil, fmt.Errorf("load model %s: %w", name, err)
+	}
 	if m.Weights, err = weights(config, file); err != nil {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
@@ -227,7 +233,7 @@ func (m *Model) file(as checkpoint.DType) (*checkpoint.File, error) {
 		return nil, err
 	}
 	file.Meta = map[string]string{ConfigKey: string(text), CardKey: m.Card}
-	return file, nil
+	return file, m.addRecord(file.Meta)
 }
 
 // Parameters returns the number of weights, with those of the predictor.

@@ -36,7 +36,10 @@ func (c Config) validatePredictor() error {
 	if c.Network.InChannels <= c.Network.OutChannels {
 		bad("a network of %d channels has no condition that a predictor could make", c.Network.InChannels)
 	}
-	if p.Condition != c.Condition {
+	if p.Condition.Degradation != nil || c.Condition.Degradation != nil {
+		bad("trained on %s, the model on %s: predictors are for clean images", p.Condition.Inputs(), c.Condition.Inputs())
+	}
+	if p.Condition.Quantised8 != c.Condition.Quantised8 {
 		bad("condition %+v, the model's is %+v", p.Condition, c.Condition)
 	}
 	return errors.Join(append(errs, p.Validate())...)
@@ -62,11 +65,23 @@ func (m *Model) takePredictor() {
 		return
 	}
 	m.Predictor = &Model{Config: *m.Config.Predictor, Weights: map[string][]float32{}}
+	m.Predictor.recall(m.Record)
 	for name, values := range m.Weights {
 		if rest, ok := strings.CutPrefix(name, predictorPrefix); ok {
 			m.Predictor.Weights[rest] = values
 			delete(m.Weights, name)
 		}
+	}
+}
+
+// recall takes a predictor's record, if there is one, from that of the model that
+// refines it.
+func (m *Model) recall(whole *Card) {
+	if whole == nil || whole.Predictor == nil {
+		return
+	}
+	if text, err := whole.Predictor.Markdown(); err == nil {
+		m.Record, m.Card = whole.Predictor, text
 	}
 }
 
@@ -88,7 +103,8 @@ func (m *Model) allWeights() (map[string][]float32, error) {
 	return all, nil
 }
 
-// WithPredictor makes p, a regression, the predictor of m; its card is left behind.
+// WithPredictor makes p, a regression, the predictor of m. Its card is left behind;
+// its record belongs into that of m, as [Card.Predictor].
 func (m *Model) WithPredictor(p *Model) {
 	config := p.Config
 	m.Config.Predictor = &config

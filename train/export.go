@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -8,17 +9,15 @@ import (
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
-	"github.com/sr3-go/sr3/unet"
 )
 
 // export writes the averaged weights in half precision as a model into the run directory. chosen is a sentence for its
 // card, or empty.
 func (r *run) export(name, chosen string) error {
-	card, err := r.card(chosen)
-	if err != nil {
+	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA)}
+	if err := m.SetRecord(r.card(chosen)); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}
-	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA), Card: card}
 	if r.predictor != nil {
 		m.WithPredictor(r.predictor)
 	}
@@ -35,7 +34,7 @@ func modelConfig(cfg Config) model.Config {
 		Diffusion: model.Diffusion{
 			Prediction: cfg.objective().Prediction, Loss: cfg.Diffusion.Loss, Residual: cfg.Diffusion.Residual,
 		},
-		Condition:  model.Condition{Quantised8: cfg.Data.Quantise},
+		Condition:  modelCondition(cfg),
 		TrainedFor: cfg.Model.TrainedFor, Licence: cfg.Model.Licence, Source: "sr3 train",
 	}
 	if cfg.regression() { // no noise and no sampler
@@ -50,31 +49,9 @@ func modelConfig(cfg Config) model.Config {
 	return m
 }
 
-// card describes the model for people, as far as the run knows it.
-func (r *run) card(chosen string) (string, error) {
-	c := r.cfg
-	learnt := fmt.Sprintf("%s prediction", c.objective().Prediction)
-	summary := fmt.Sprintf("Moving average (decay %g) of the weights after %d steps of %d examples, crops of %dx%d pixels.",
-		c.Train.EMA, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop)
-	if c.regression() {
-		learnt = "regression"
-		summary = "The Regression baseline of the SR3 paper: the same kind of network as a model that refines, trained to map the image enlarged by bicubic to the result in one call.\n\n" + summary
-	}
-	if chosen != "" {
-		summary += " " + chosen
-	}
-	return model.Card{
-		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
-		Summary: summary, Regression: c.regression(),
-		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
-		Command: fmt.Sprintf("sr3 train --config config.toml (seed %d, %s, %s loss, Adam at %g)",
-			c.Train.Seed, learnt, c.Diffusion.Loss, c.Train.Rate),
-	}.Markdown()
-}
-
 // StartFromModel returns the beginning that a model and, if it is not nil, Adam's state for it give.
 func StartFromModel(m *model.Model, state *model.OptimizerState) *Start {
-	start := &Start{Weights: m.Weights}
+	start := &Start{Weights: m.Weights, past: pastOf(m)}
 	if state != nil {
 		start.M, start.V, start.Step = state.M, state.V, int(state.Step)
 	}
@@ -82,7 +59,7 @@ func StartFromModel(m *model.Model, state *model.OptimizerState) *Start {
 }
 
 // openStart reads the model and the optimiser's state, if any, that a run begins from. The model must have the
-// configured network.
+// configured network, but may lack augmentation levels.
 func openStart(opt Options) (*Start, error) {
 	m, err := model.Open(opt.Init)
 	if err != nil {
@@ -91,12 +68,19 @@ func openStart(opt Options) (*Start, error) {
 	theirs, ours := m.Config.Network.Resolved(), opt.Config.Model.Config
 	theirs.Dropout = ours.Dropout // a matter of training alone
 	theirs.Attention = append([]int{}, theirs.Attention...)
+	before := theirs
+	if m.Weights, err = opt.Config.grow(&theirs, m.Weights); err != nil {
+		return nil, fmt.Errorf("begin from model %s: %w", opt.Init, err)
+	}
 	if !reflect.DeepEqual(theirs, ours) {
 		return nil, fmt.Errorf("begin from model %s: its network is %+v, the configuration's is %+v; leave out [model] in the configuration to take the model's",
-			opt.Init, theirs, ours)
+			opt.Init, before, ours)
 	}
 	if opt.Optimizer == "" {
 		return StartFromModel(m, nil), nil
+	}
+	if before.AugmentLevels != ours.AugmentLevels {
+		return nil, errors.New("an optimiser's state knows nothing of the parameters that model.augment_levels adds: leave out --optimizer")
 	}
 	state, err := model.ImportOptimizer(opt.Optimizer, m)
 	if err != nil {
@@ -124,6 +108,6 @@ func (c *Config) AdoptModel(m *model.Model) {
 			c.Diffusion.Schedule = d.Schedule
 		}
 	}
-	c.Data.Quantise = m.Config.Condition.Quantised8
+	c.adoptCondition(m.Config.Condition)
 	*c = c.resolved()
 }

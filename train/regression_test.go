@@ -164,7 +164,7 @@ func TestRegressionRun(t *testing.T) {
 	if !c.Regression() || c.Diffusion.Prediction != diffusion.PredictX0 || c.Diffusion.Loss != diffusion.L2 || c.Inference.Sampler != "" {
 		t.Errorf("configuration %+v", c)
 	}
-	for _, want := range []string{"Regression baseline", "9 steps", "(seed 0, regression, l2 loss", "blurred"} {
+	for _, want := range []string{"Regression baseline", "9 steps", "| regression, l2 loss", "blurred"} {
 		if !strings.Contains(m.Card, want) {
 			t.Errorf("the card does not say %q:\n%s", want, m.Card)
 		}

@@ -34,6 +34,9 @@ type Options struct {
 	Optimizer string
 	// Start is another way to begin, from weights and an optimiser's state in memory; nil for none.
 	Start *Start
+	// Command is the command line as typed and Program the version of the program, for the model's card; empty for
+	// unknown.
+	Command, Program string
 	// DryRun prints what would be done to Log and does nothing.
 	DryRun bool
 	// Progress, if set, hears of every step.
@@ -108,6 +111,7 @@ type run struct {
 	predictor *model.Model
 	free      func()
 	journal   *journal
+	survey    *survey // of the images, for the card
 	unlock    func()
 
 	saved   int // step of the last checkpoint, -1 for none
@@ -147,6 +151,9 @@ func newRun(opt Options) (r *run, err error) {
 		return r, err
 	}
 	if err := r.writeConfig(); err != nil {
+		return r, err
+	}
+	if err := r.remember(); err != nil {
 		return r, err
 	}
 	r.announce()
@@ -213,7 +220,10 @@ func (r *run) openData() error {
 	if r.drawer, err = newDrawer(r.cfg, set); err != nil {
 		return err
 	}
-	r.sampler, err = newSampler(r.cfg, r.state, opt)
+	if r.sampler, err = newSampler(r.cfg, r.state, opt); err != nil {
+		return err
+	}
+	r.survey, err = startSurvey(r)
 	return err
 }
 
@@ -241,8 +251,13 @@ func changedSettings(path, text string) []string {
 	if err != nil {
 		return nil // the first start
 	}
+	return changedLines(string(before), text)
+}
+
+// changedLines are the lines of text that are not in before.
+func changedLines(before, text string) []string {
 	had := map[string]bool{}
-	for line := range strings.Lines(string(before)) {
+	for line := range strings.Lines(before) {
 		had[strings.TrimSpace(line)] = true
 	}
 	var changed []string
@@ -282,6 +297,7 @@ func (r *run) close() error {
 	if r.sampler != nil {
 		r.sampler.close()
 	}
+	r.survey.close()
 	if r.free != nil {
 		r.free()
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/internal/tune"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
 )
 
@@ -91,33 +93,59 @@ func logSNRText(c refine.Candidate) string {
 }
 
 // note is what the model's card says of the search.
-func (r *searchRun) note(found *refine.SearchResult, final []scored) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "Sampler, noise levels, eta and temperature were found by `sr3 schedule search --calls %d --images %d --crop %d --seed %d "+
-		"--evaluations %d`", r.calls, r.images, r.crop, r.seed, r.evaluations)
-	if r.keepTemperature {
-		b.WriteString(" with `--keep-temperature`")
-	}
-	if r.spreadWeight != 1 {
-		fmt.Fprintf(&b, " with `--spread-weight %g`", r.spreadWeight)
-	}
-	if len(r.samplers) > 0 {
-		fmt.Fprintf(&b, " with `--samplers %s`", strings.Join(r.samplers, ","))
-	}
-	fmt.Fprintf(&b, " (%d were made) on held-out images. The scores below are of %d other crops with other noise: an energy score of local structure, "+
-		"lower is better; a spread that equals the error is what honest draws have. The first line is what the model does by default.\n\n", len(found.Trials), r.images)
-	b.WriteString("| settings | calls | energy score | spread/error | PSNR of a draw |\n|---|---|---|---|---|\n")
+func (r *searchRun) note(found *refine.SearchResult, final []scored) model.CardTable {
+	t := model.CardTable{Title: "Inference settings", Header: []string{"settings", "calls", "energy score", "spread/error", "PSNR of a draw"}}
 	for _, c := range final {
 		name := c.Candidate.String()
 		if r.isPresent(c) {
 			name += " (before the search)"
 		}
-		fmt.Fprintf(&b, "| %s | %d | %.4f | %.2f | %.2f |\n", name, c.Calls(), c.Value, ratio(c.Score), c.PSNR)
+		t.Rows = append(t.Rows, []string{name, fmt.Sprint(c.Calls()), fmt.Sprintf("%.4f", c.Value), fmt.Sprintf("%.2f", ratio(c.Score)),
+			fmt.Sprintf("%.2f", c.PSNR)})
 	}
-	if t := final[0].Temperature; math.Abs(t-1) > 1e-9 {
-		fmt.Fprintf(&b, "\nThe noise is scaled by %g: draws differ by another amount than the model's own distribution says; `--temperature 1` shows that.\n", t)
+	command := fmt.Sprintf("sr3 schedule search --calls %d --images %d --crop %d --seed %d --evaluations %d", r.calls, r.images, r.crop, r.seed, r.evaluations)
+	if r.keepTemperature {
+		command += " --keep-temperature"
 	}
-	return b.String()
+	if r.spreadWeight != 1 {
+		command += fmt.Sprintf(" --spread-weight %g", r.spreadWeight)
+	}
+	if len(r.samplers) > 0 {
+		command += " --samplers " + strings.Join(r.samplers, ",")
+	}
+	t.Notes = []string{fmt.Sprintf("Sampler, noise levels, eta and temperature were found by `%s` (%d evaluations were made) on held-out images. The scores are "+
+		"of %d other crops with other noise: an energy score of local structure, lower is better; a spread that equals the error is what honest draws have. "+
+		"The first line is what the model does by default.", command, len(found.Trials), r.images)}
+	if x := final[0].Temperature; math.Abs(x-1) > 1e-9 {
+		t.Notes = append(t.Notes, fmt.Sprintf("The noise is scaled by %g: draws differ less than the model's own distribution says; `--temperature 1` draws from it.", x))
+	}
+	return t
+}
+
+// addTable puts a table into a model's record and card, in place of one with the same title. A card written by hand gets
+// a section.
+func addTable(m *model.Model, t model.CardTable) error {
+	err := m.CheckRecord()
+	if err == nil {
+		card := *m.Record
+		card.Tables = putTable(slices.Clone(card.Tables), t)
+		return m.SetRecord(card)
+	}
+	if !errors.Is(err, model.ErrNoRecord) {
+		return err
+	}
+	var b strings.Builder
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(t.Header)
+	line(slices.Repeat([]string{"---"}, len(t.Header)))
+	for _, row := range t.Rows {
+		line(row)
+	}
+	for _, note := range t.Notes {
+		fmt.Fprintf(&b, "\n%s\n", note)
+	}
+	m.Card = withSection(m.Card, t.Title, b.String())
+	return nil
 }
 
 // withSection puts a section of the second level into a card, in place of one with the same title or at the end.

@@ -182,7 +182,9 @@ func (f *searchFlags) run(cmd *cobra.Command, s *streams, name string) error {
 	}
 	best := final[0]
 	m.Config.Inference = tune.Settings(m.Config.Inference, best.Candidate)
-	m.Card = withSection(m.Card, "Inference settings", r.note(found, final))
+	if err := addTable(m, r.note(found, final)); err != nil {
+		return err
+	}
 	if f.json {
 		s = &streams{in: s.in, out: s.err, err: s.err}
 	}

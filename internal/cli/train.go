@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -44,6 +45,12 @@ Stop it with Ctrl-C, or in any other way, and give the same command again: it go
 on from the last checkpoint, and the result is the one it would have been without
 the interruption, bit for bit.
 
+The model carries a card: images with their sources and licences (of data.manifest, or
+of a manifest.tsv beside them), command, configuration, machine, time and the curve of
+the loss; see "sr3 model card". The configuration of a card or of a run directory
+trains the model again: with --config, --out may be left out and is runs/NAME, and
+folders that the current one has not are looked for beside the file.
+
 Without --config the configuration is that of the default model, a small network
 for photographs four times larger; --dry-run prints it.
 
@@ -54,9 +61,15 @@ maps the enlarged image to the result in one call, with the mean squared error. 
 
 --predictor MODEL trains a network that refines what such a regression leaves out,
 instead of what bicubic enlargement does: the regression's result is the condition,
-and the residual target is relative to it. The trained model holds both.`,
+and the residual target is relative to it. The trained model holds both.
+
+The sections [augment.blur], [augment.noise] and [augment.jpeg] take from the images
+that the network is given what real ones have lost; with model.augment_levels=3 it is
+told how much, and "sr3 upscale" can tell it of an image. --init makes such a model out
+of a clean one.`,
 		Example: `  sr3 train --data photos --out runs/mine
   sr3 train --data photos --out runs/mine --dry-run
+  sr3 train --config docs/models/mine/config.toml --data photos --val held-out
   sr3 train --data faces.tar --out runs/faces --set model.preset=faces16-128 --set model.scale=8 --set data.crop=128
   sr3 train --data photos --out runs/finer --init runs/mine/model.safetensors --set train.rate=5e-5
   sr3 train --data faces --out runs/faces --init faces.safetensors --optimizer I640000_E37_opt.pth
@@ -69,7 +82,7 @@ and the residual target is relative to it. The trained model holds both.`,
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.data, "data", nil, "folder, .tar file or image to train on; may be repeated")
 	fl.StringArrayVar(&f.val, "val", nil, "folder, .tar file or image held out for pictures and validation; may be repeated")
-	fl.StringVar(&f.out, "out", "", "run directory")
+	fl.StringVar(&f.out, "out", "", "run directory (with --config: runs/NAME)")
 	fl.StringVar(&f.config, "config", "", "configuration (TOML)")
 	fl.StringArrayVar(&f.sets, "set", nil, "change a setting, as in --set train.rate=1e-4; may be repeated")
 	fl.StringVar(&f.init, "init", "", "begin with the weights of this model, with a fresh optimiser")
@@ -103,9 +116,13 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 	if err != nil {
 		return err
 	}
+	if f.out == "" && f.config != "" && !f.dryRun {
+		return usagef("--out is needed: model.name %q is no name for a folder", cfg.Model.Name)
+	}
 	m := newMeter(s.err, f.quiet || f.json)
 	m.begin("train")
-	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, Optimizer: f.opt, DryRun: f.dryRun}
+	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, Optimizer: f.opt, DryRun: f.dryRun,
+		Command: s.commandLine(), Program: currentVersion().program()}
 	switch {
 	case f.dryRun:
 		opt.Log = s.out
@@ -133,7 +150,7 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 
 // load reads the configuration and checks the flags.
 func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
-	if f.out == "" && !f.dryRun {
+	if f.out == "" && f.config == "" && !f.dryRun {
 		return train.Config{}, usagef("--out is needed: the run directory")
 	}
 	if cmd.Flags().Changed("objective") {
@@ -157,6 +174,9 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	cfg, err := train.LoadInitConfig(f.out, f.init, f.config, f.sets)
 	if err != nil {
 		return cfg, err
+	}
+	if f.out == "" && filepath.IsLocal(cfg.Model.Name) && filepath.Base(cfg.Model.Name) == cfg.Model.Name {
+		f.out = filepath.Join("runs", cfg.Model.Name)
 	}
 	if f.val != nil {
 		cfg.Data.Val = f.val
