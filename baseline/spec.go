@@ -36,8 +36,8 @@ type Spec struct {
 //	regression:MODEL[,KEY=VALUE...]
 //
 // where the keys are name, tile and overlap, and for sr3 also sampler, steps,
-// schedule, variance, eta and seed, all as in [upscale.Options], and samples: the
-// mean of so many draws. It opens nothing.
+// schedule, variance, eta, temperature and seed, all as in [upscale.Options], and
+// samples: the mean of so many draws. It opens nothing.
 func ParseSpec(text string) (Spec, error) {
 	s, err := parseSpec(text)
 	if err != nil {
@@ -142,6 +142,12 @@ func (s *Spec) setRefinement(key, value string) (done bool, err error) {
 			return true, fmt.Errorf("eta=%s: want 0 to 1", value)
 		}
 		return true, nil
+	case "temperature":
+		o.Temperature, err = strconv.ParseFloat(value, 64)
+		if err != nil || !(o.Temperature > 0 && o.Temperature <= refine.MaxTemperature) {
+			return true, fmt.Errorf("temperature=%s: want more than 0, at most %d", value, refine.MaxTemperature)
+		}
+		return true, nil
 	case "seed":
 		if o.Seed, err = strconv.ParseUint(value, 10, 64); err != nil {
 			return true, fmt.Errorf("seed=%s: want a whole number from 0 to 18446744073709551615", value)
@@ -154,7 +160,7 @@ func (s *Spec) setRefinement(key, value string) (done bool, err error) {
 // keys lists the settings of a kind.
 func (s *Spec) keys() []string {
 	if s.Kind == KindSR3 {
-		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "seed", "samples", "tile", "overlap"}
+		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "temperature", "seed", "samples", "tile", "overlap"}
 	}
 	return []string{"name", "tile", "overlap"}
 }
@@ -174,6 +180,7 @@ func (s Spec) settings() string {
 	add("schedule", o.Schedule, o.Schedule != "")
 	add("variance", o.Variance, o.Variance != "")
 	add("eta", o.Eta, o.Eta != 0)
+	add("temperature", o.Temperature, o.Temperature != 0)
 	add("seed", o.Seed, s.Kind == KindSR3)
 	add("samples", s.Samples, s.Samples != 0)
 	add("tile", o.Tile, o.Tile != 0)
@@ -207,6 +214,7 @@ func (s Spec) label(modelName string, steps int) string {
 	add(o.Schedule != "", "%s schedule", o.Schedule)
 	add(o.Variance != "", "%s variance", o.Variance)
 	add(o.Eta != 0, "eta %v", o.Eta)
+	add(o.Temperature != 0, "temperature %v", o.Temperature)
 	add(o.Seed != 0, "seed %d", o.Seed)
 	add(s.Samples != 0, "mean of %d draws", s.Samples)
 	add(o.Tile != 0, "tile %d", o.Tile)

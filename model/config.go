@@ -97,6 +97,8 @@ type Inference struct {
 	Schedule refine.Schedule `json:"schedule"`
 	Variance string          `json:"variance,omitempty"`
 	Eta      float64         `json:"eta,omitempty"`
+	// Temperature scales the noise, see refine.Options; 0 means 1.
+	Temperature float64 `json:"temperature,omitempty"`
 	// Clip clamps every estimate of the clean image to [-1, 1]. With a residual
 	// target the estimate that is clamped is the image, not the residual.
 	Clip bool `json:"clip"`
@@ -128,7 +130,7 @@ func (c Config) RefineOptions() (refine.Options, error) {
 	}
 	o := refine.Options{
 		Sampler: c.Inference.Sampler, Steps: c.Inference.Steps, Schedule: c.Inference.Schedule,
-		Variance: c.Inference.Variance, Eta: c.Inference.Eta,
+		Variance: c.Inference.Variance, Eta: c.Inference.Eta, Temperature: c.Inference.Temperature,
 		Prediction: c.Diffusion.Prediction, NoClip: !c.Inference.Clip,
 	}
 	if o.Schedule.Kind != refine.ScheduleTraining || o.Schedule.Training != (diffusion.ScheduleConfig{}) {

@@ -183,3 +183,41 @@ func TestHigherOrderIsBetter(t *testing.T) {
 		t.Errorf("error in %d steps: ddim %.3g, dpmpp-2m %.3g, unipc %.3g", steps, first, second, corrected)
 	}
 }
+
+// The temperature scales the deviation of what is drawn, exactly, and leaves the mean: the optimal denoiser of Gaussian
+// data is affine. 1 is the same as not saying it.
+func TestTemperature(t *testing.T) {
+	d := gaussian{0.2, 0.4, diffusion.PredictV}
+	for _, sampler := range Samplers() {
+		o := Options{Sampler: sampler, Steps: 12, Eta: 0.6, Noise: NewNoise(5)}
+		full := refineGaussian(t, o, d, 2000)
+		o.Temperature = 1
+		wantNear(t, sampler+" at temperature 1", refineGaussian(t, o, d, 2000), full, 0)
+		o.Noise = listedNoise{}
+		centre := refineGaussian(t, o, d, 1)[0]
+		o.Noise, o.Temperature = NewNoise(5), 0.7
+		cool := refineGaussian(t, o, d, 2000)
+		want := make([]float32, len(full))
+		for i, v := range full {
+			want[i] = centre + 0.7*(v-centre)
+		}
+		wantNear(t, sampler+" at temperature 0.7", cool, want, 1e-4)
+	}
+}
+
+// DPM-Solver++ with fresh noise draws from the data's distribution too, and its two-step form is DDIM.
+func TestStochasticDPMSolver(t *testing.T) {
+	const n = 1 << 14
+	d := gaussian{0.25, 0.4, diffusion.PredictEps}
+	for _, eta := range []float64{0.5, 1} {
+		o := Options{Sampler: SamplerDPMPP2M, Eta: eta, Steps: 60, Schedule: Schedule{Kind: ScheduleLogSNR}, Noise: NewNoise(3)}
+		mean, variance := moments(refineGaussian(t, o, d, n))
+		if math.Abs(mean-0.25) > 5*0.4/math.Sqrt(n)+2e-3 || math.Abs(variance/0.16-1) > 5*math.Sqrt(2./n)+0.03 {
+			t.Errorf("eta %g: mean %g, want 0.25; variance %g, want 0.16", eta, mean, variance)
+		}
+		o.Steps = 2
+		b := o
+		b.Sampler = SamplerDDIM
+		wantNear(t, "two steps", refineGaussian(t, o, d, 100), refineGaussian(t, b, d, 100), 1e-5)
+	}
+}

@@ -55,8 +55,16 @@ func (r *refinement) fillNoise(dst []float32, step int) {
 	})
 }
 
-// addNoise adds sigma times the noise of step k to the image.
+// scale multiplies y by a factor, unless it is 1.
+func (r *refinement) scale(y []float32, factor float64) {
+	if factor != 1 {
+		mix(r.Threads, y, term{factor, y})
+	}
+}
+
+// addNoise adds sigma times the noise of step k, scaled by the temperature, to the image.
 func (r *refinement) addNoise(sigma float64, k int) {
+	sigma *= r.Temperature
 	if sigma == 0 {
 		return
 	}

@@ -14,7 +14,7 @@ import (
 const (
 	SamplerAncestral = "ancestral" // Algorithm 2 of the paper
 	SamplerDDIM      = "ddim"      // deterministic at Eta 0, equal to ancestral with posterior variance at Eta 1
-	SamplerDPMPP2M   = "dpmpp-2m"  // DPM-Solver++(2M): deterministic, second order, one call a step
+	SamplerDPMPP2M   = "dpmpp-2m"  // DPM-Solver++(2M): second order, one call a step; deterministic at Eta 0
 	SamplerHeun      = "heun"      // deterministic, second order, two calls a step
 	SamplerUniPC     = "unipc"     // deterministic, second order with a corrector, one call a step
 )
@@ -55,6 +55,9 @@ const (
 	VariancePosterior = "posterior" // that of q(y_{t-1} | y_t, y_0): smaller, as widely used code has it
 )
 
+// MaxTemperature bounds Options.Temperature.
+const MaxTemperature = 2
+
 // Options says how to refine. The zero value with Steps set is the paper's Algorithm 2, but for estimates being clamped
 // to the range of images; NoClip takes that away.
 type Options struct {
@@ -67,8 +70,13 @@ type Options struct {
 	Schedule Schedule
 	// Variance is "beta" or "posterior", for the ancestral sampler alone; "" means "beta".
 	Variance string
-	// Eta in [0, 1] is the share of ancestral noise in DDIM; no other sampler looks at it.
+	// Eta in [0, 1] is the share of ancestral noise in DDIM and DPM-Solver++(2M); no other sampler looks at it.
 	Eta float64
+	// Temperature scales all noise, the start and what steps add; 0 means 1, where the result is a draw from the
+	// model's distribution. Below 1 draws lie closer to their mean: less grain where the network leaves some, but also
+	// less of the detail that the input does not determine, and they say less about what is uncertain. It is a
+	// remedy for networks that were trained too little, in (0, 2]. It does not change an image given by FromY.
+	Temperature float64
 	// Prediction is what the denoiser predicts; "" means "eps".
 	Prediction diffusion.Prediction
 	// Noise is where randomness comes from; nil means NewNoise(0).
@@ -112,6 +120,7 @@ func Run(ctx context.Context, options Options, denoiser diffusion.Denoiser, y []
 	}
 	if !options.FromY {
 		r.fillNoise(y, InitialNoise)
+		r.scale(y, r.Temperature)
 	}
 	if err := run(r); err != nil {
 		return fmt.Errorf("refine: %w", err)
@@ -143,6 +152,9 @@ func prepare(ctx context.Context, o Options, denoiser diffusion.Denoiser, y []fl
 	if o.Variance == "" {
 		o.Variance = VarianceBeta
 	}
+	if o.Temperature == 0 {
+		o.Temperature = 1
+	}
 	run, err := find(o.Sampler)
 	if err != nil {
 		return nil, nil, err
@@ -156,6 +168,9 @@ func prepare(ctx context.Context, o Options, denoiser diffusion.Denoiser, y []fl
 	}
 	if !(o.Eta >= 0 && o.Eta <= 1) {
 		return nil, nil, fmt.Errorf("eta %g is not in [0, 1]", o.Eta)
+	}
+	if !(o.Temperature > 0 && o.Temperature <= MaxTemperature) {
+		return nil, nil, fmt.Errorf("temperature %g is not in (0, %d]", o.Temperature, MaxTemperature)
 	}
 	grid, err := o.Schedule.Build(o.Steps)
 	if err != nil {

@@ -164,8 +164,10 @@ func TestStepsAreConsistent(t *testing.T) {
 			}
 			onY, onY0, _ := ddimStep(q, p, 0.7)
 			check("ddim", onY, onY0, q.Alpha())
-			onY, onY0, onBefore := dpmpp2mStep(r, k)
-			check("dpmpp-2m", onY, onY0+onBefore, q.Alpha())
+			for _, eta := range []float64{0, 0.4, 1} {
+				onY, onY0, onBefore, _ := dpmpp2mStep(r, k, eta)
+				check("dpmpp-2m", onY, onY0+onBefore, q.Alpha())
+			}
 			if !r.last(k) {
 				onY, onY0, onEuler, onThere := heunStep(q, p)
 				check("heun", onY, onY0+onThere+onEuler*p.Alpha(), q.Alpha())
@@ -377,7 +379,12 @@ func TestErrors(t *testing.T) {
 		{Options{Steps: 1 << 40}, "steps"},
 		{Options{Steps: 3, Schedule: Schedule{Kind: "karras"}}, "known are paper"},
 		{Options{Steps: 3, Schedule: Schedule{Kind: ScheduleExplicit}}, "no gammas"},
-		{Options{Steps: 3, Schedule: Schedule{Kind: ScheduleExplicit, Gammas: []float64{0.5}}}, "1 gammas are listed"},
+		{Options{Steps: 3, Schedule: Schedule{Kind: ScheduleExplicit, Gammas: []float64{0.5}}}, "3 steps were asked for and one gamma is listed"},
+		{Options{Steps: 1 << 40, Schedule: Schedule{Kind: ScheduleExplicit, Gammas: []float64{0.9, 0.5}}}, "steps"},
+		{Options{Steps: -1, Schedule: Schedule{Kind: ScheduleExplicit, Gammas: []float64{0.9, 0.5}}}, "steps"},
+		{Options{Steps: 3, Temperature: -0.5}, "temperature -0.5"},
+		{Options{Steps: 3, Temperature: math.NaN()}, "temperature"},
+		{Options{Steps: 3, Temperature: 2.5}, "temperature 2.5"},
 		{Options{Schedule: Schedule{Kind: ScheduleExplicit, Gammas: []float64{0.5, 0.9}}}, "gamma_2"},
 		{Options{Steps: 2001, Schedule: Schedule{Kind: ScheduleTraining}}, "2001 of 2000"},
 		{Options{Schedule: zero}, "gamma 0"},

@@ -19,7 +19,8 @@ const (
 	// ScheduleLogSNR has levels evenly spaced in log-SNR from GammaMax to GammaMin. The solvers of higher order do best
 	// on it.
 	ScheduleLogSNR = "logsnr"
-	// ScheduleExplicit has the levels listed in Gammas.
+	// ScheduleExplicit has the levels listed in Gammas. For another number of steps they are resampled: log-SNR is
+	// interpolated over the index, the noisiest and the cleanest level stay.
 	ScheduleExplicit = "explicit"
 )
 
@@ -92,14 +93,15 @@ func (c Schedule) explicit(steps int) (diffusion.NoiseSchedule, error) {
 	if len(c.Gammas) == 0 {
 		return diffusion.NoiseSchedule{}, errors.New("no gammas are listed")
 	}
-	if steps != 0 && steps != len(c.Gammas) {
-		return diffusion.NoiseSchedule{}, fmt.Errorf("%d steps were asked for and %d gammas are listed", steps, len(c.Gammas))
-	}
 	gammas := make([]diffusion.Gamma, len(c.Gammas))
 	for i, g := range c.Gammas {
 		gammas[i] = diffusion.Gamma(g)
 	}
-	return diffusion.NewNoiseScheduleFromGammas(gammas)
+	s, err := diffusion.NewNoiseScheduleFromGammas(gammas)
+	if err != nil || steps == 0 || steps == len(gammas) {
+		return s, err
+	}
+	return resampled(s, steps)
 }
 
 // or returns v, or the default when v is 0.

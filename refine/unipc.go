@@ -19,7 +19,7 @@ func unipc(r *refinement) error {
 			onFrom, onY0, onBefore, onTwoBefore := unipcCorrector(r, k)
 			mix(r.Threads, from, term{onFrom, from}, term{onY0, y0}, term{onBefore, before}, term{onTwoBefore, twoBefore})
 		}
-		onY, onY0, onBefore := dpmpp2mStep(r, k)
+		onY, onY0, onBefore, _ := dpmpp2mStep(r, k, 0)
 		mix(r.Threads, r.y, term{onY, from}, term{onY0, y0}, term{onBefore, before})
 		r.report(k, p, y0)
 		y0, before, twoBefore = twoBefore, y0, before

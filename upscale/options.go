@@ -6,6 +6,7 @@ import (
 	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/model"
 )
 
 // BytesPerPixel is about how much memory an output pixel takes while it is
@@ -34,8 +35,15 @@ type Options struct {
 	// Variance is that of ancestral sampling, see refine.Options; empty means the
 	// model's default.
 	Variance string
-	// Eta is the share of fresh noise in DDIM, 0 to 1.
+	// Eta is the share of fresh noise in DDIM and DPM-Solver++(2M), 0 to 1; 0 means the
+	// model's default.
 	Eta float64
+	// Temperature scales the noise, see refine.Options; 0 means the model's default,
+	// 1 draws from the model's own distribution.
+	Temperature float64
+	// Inference, if not nil, stands for the model's own defaults. The Report does not
+	// hold what an explicit schedule in it lists.
+	Inference *model.Inference
 	// Seed chooses the noise, and with it which of the many possible results is
 	// made. A regression has only one: it refuses a seed, and everything from Steps
 	// to here, unless it is zero.
@@ -103,12 +111,14 @@ type Report struct {
 	Schedule  string  `json:"schedule"`
 	Steps     int     `json:"steps"`
 	Eta       float64 `json:"eta,omitempty"`
-	Variance  string  `json:"variance,omitempty"`
-	Seed      uint64  `json:"seed"`
-	Tile      int     `json:"tile"`
-	Overlap   int     `json:"overlap"`
-	Windows   int     `json:"windows"` // of the last pass
-	SIMD      string  `json:"simd"`    // instruction tier; others differ in rounding
+	// Temperature is 0 where it is 1.
+	Temperature float64 `json:"temperature,omitempty"`
+	Variance    string  `json:"variance,omitempty"`
+	Seed        uint64  `json:"seed"`
+	Tile        int     `json:"tile"`
+	Overlap     int     `json:"overlap"`
+	Windows     int     `json:"windows"` // of the last pass
+	SIMD        string  `json:"simd"`    // instruction tier; others differ in rounding
 	// Lost is what the network was told that the image has lost; nil for models that
 	// are not told.
 	Lost *degrade.Amount `json:"lost,omitempty"`

@@ -17,7 +17,7 @@ func (u *Upscaler) checkRegression(o Options) error {
 		set  bool
 	}{
 		{"steps", o.Steps != 0}, {"sampler", o.Sampler != ""}, {"schedule", o.Schedule != ""},
-		{"variance", o.Variance != ""}, {"eta", o.Eta != 0}, {"seed", o.Seed != 0},
+		{"variance", o.Variance != ""}, {"eta", o.Eta != 0}, {"temperature", o.Temperature != 0}, {"seed", o.Seed != 0},
 	} {
 		if setting.set {
 			given = append(given, setting.name)

@@ -14,6 +14,9 @@ func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
 		return refine.Options{Steps: 1}, u.checkRegression(o)
 	}
 	cfg := u.cfg
+	if o.Inference != nil {
+		cfg.Inference = *o.Inference
+	}
 	cfg.Inference.Steps = first(o.Steps, cfg.Inference.Steps)
 	if o.Schedule != "" && o.Schedule != cfg.Inference.Schedule.Kind {
 		cfg.Inference.Schedule = refine.Schedule{Kind: o.Schedule}
@@ -25,6 +28,7 @@ func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
 	s.Sampler = first(o.Sampler, s.Sampler, refine.SamplerAncestral)
 	s.Variance = first(o.Variance, s.Variance)
 	s.Eta = first(o.Eta, s.Eta)
+	s.Temperature = first(o.Temperature, s.Temperature)
 	s.Threads = o.Threads
 	if o.Steps < 0 {
 		return s, fmt.Errorf("%d steps: want 1 or more", o.Steps)

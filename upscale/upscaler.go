@@ -214,9 +214,13 @@ func (u *Upscaler) plan(out size, tile, overlap int) (*Plan, error) {
 
 // report describes the finished run.
 func (r *run) report() *Report {
+	temperature := r.sampler.Temperature
+	if temperature == 1 {
+		temperature = 0
+	}
 	return &Report{
 		Model: r.cfg.Name, Objective: r.cfg.Objective, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
-		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta,
+		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta, Temperature: temperature,
 		Variance: r.sampler.Variance, Seed: r.o.Seed, Tile: r.tile, Overlap: r.overlap,
 		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(), Lost: r.lost,
 	}

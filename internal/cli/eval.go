@@ -45,8 +45,8 @@ each --method enlarge them, measures the results and writes a report.
 A method is one of
   bicubic, lanczos, nearest     filters, byte for byte as Pillow's
   sr3:MODEL[,KEY=VALUE...]      a model by name or file, with settings: steps,
-                                sampler, schedule, variance, eta, seed, tile, overlap;
-                                samples=K measures the mean of K draws
+                                sampler, schedule, variance, eta, temperature, seed,
+                                tile, overlap; samples=K measures the mean of K draws
   regression:MODEL[,...]        a model that computes the result in one pass
   NAME=DIR                      images that another program made, found by name
 and is a row of the table in the order given. name=LABEL among the settings of a

@@ -57,7 +57,7 @@ a folder in FOLDER_sr3_x4. An output that exists is not replaced unless
 The result is one of many possible ones; --seed chooses it. The same seed, model
 and settings give the same bytes on any number of threads, and are stored in the
 result: "sr3 inspect FILE" shows them. A model that is a regression (see "sr3 train
---help") has one result; it takes no --seed, --steps, --sampler, --schedule and --eta.
+--help") has one result; it takes no --seed, --steps, --sampler, --schedule, --eta and --temperature.
 
 What the model made up shows where possible results differ. --samples K writes K of
 them instead of one, those of the seeds from --seed on (the first is the result
@@ -108,7 +108,8 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&o.Steps, "steps", 0, "refinement steps (default: the model's)")
 	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
-	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim, 0 to 1")
+	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 to 1 (default: the model's)")
+	fl.Float64Var(&o.Temperature, "temperature", 0, "scale of the noise, to 2; 1 draws from the model's own distribution, less is safer and plainer\n(default: the model's)")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
 	f.lost.register(fl)
 	fl.IntVar(&f.samples, "samples", 0, "write this many possible results, their mean and a map of where they differ")
@@ -224,6 +225,9 @@ func checkRefinement(o *sr3.Options) error {
 	}
 	if !(o.Eta >= 0 && o.Eta <= 1) {
 		return usagef("--eta %v: want 0 to 1", o.Eta)
+	}
+	if !(o.Temperature >= 0 && o.Temperature <= refine.MaxTemperature) {
+		return usagef("--temperature %v: want 0 (the model's own) to %d", o.Temperature, refine.MaxTemperature)
 	}
 	return nil
 }
