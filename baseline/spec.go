@@ -32,8 +32,9 @@ type Spec struct {
 //	sr3:MODEL[,KEY=VALUE...]
 //	regression:MODEL[,KEY=VALUE...]
 //
-// where the keys are name, tile and overlap, and for sr3 also sampler, steps,
-// schedule, variance, eta and seed, all as in [upscale.Options]. It opens nothing.
+// where the keys are name, consistent, tile and overlap, and for sr3 also sampler,
+// steps, schedule, variance, eta and seed, all as in [upscale.Options]. It opens
+// nothing.
 func ParseSpec(text string) (Spec, error) {
 	s, err := parseSpec(text)
 	if err != nil {
@@ -92,6 +93,13 @@ func (s *Spec) set(key, value string) error {
 		s.Name = value
 		return nil
 	}
+	if key == "consistent" {
+		var err error
+		if o.Consistent, err = strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("consistent=%s: want true or false", value)
+		}
+		return nil
+	}
 	numbers := map[string]*int{"tile": &o.Tile, "overlap": &o.Overlap}
 	if s.Kind == KindSR3 {
 		numbers["steps"] = &o.Steps
@@ -146,9 +154,9 @@ func (s *Spec) setRefinement(key, value string) (done bool, err error) {
 // keys lists the settings of a kind.
 func (s *Spec) keys() []string {
 	if s.Kind == KindSR3 {
-		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "seed", "tile", "overlap"}
+		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "seed", "consistent", "tile", "overlap"}
 	}
-	return []string{"name", "tile", "overlap"}
+	return []string{"name", "consistent", "tile", "overlap"}
 }
 
 // settings writes the options that a result depends on, in one order. Zero ones
@@ -167,6 +175,7 @@ func (s Spec) settings() string {
 	add("variance", o.Variance, o.Variance != "")
 	add("eta", o.Eta, o.Eta != 0)
 	add("seed", o.Seed, s.Kind == KindSR3)
+	add("consistent", o.Consistent, o.Consistent)
 	add("tile", o.Tile, o.Tile != 0)
 	add("overlap", o.Overlap, o.Overlap != 0)
 	return strings.Join(list, " ")
@@ -199,6 +208,7 @@ func (s Spec) label(modelName string, steps int) string {
 	add(o.Variance != "", "%s variance", o.Variance)
 	add(o.Eta != 0, "eta %v", o.Eta)
 	add(o.Seed != 0, "seed %d", o.Seed)
+	add(o.Consistent, "%s", "consistent")
 	add(o.Tile != 0, "tile %d", o.Tile)
 	add(o.Overlap != 0, "overlap %d", o.Overlap)
 	return strings.Join(parts, ", ")

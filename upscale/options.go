@@ -40,6 +40,16 @@ type Options struct {
 	// to here, unless it is zero.
 	Seed uint64
 
+	// Consistent makes the result one that the input could have come from: its
+	// antialiased bicubic reduction to the input's size is the input, to within
+	// rounding, as metric.Consistency measures it. Every estimate of the clean image
+	// is projected onto those images (DDNM; Wang, Yu and Zhang 2023), with the input
+	// of its own pass where the model runs several times; the result of the size asked
+	// for is projected in the end, and values outside the range are clipped, in turns.
+	// What was wrong with the input, such as noise and blocks, is kept too. Alpha is
+	// left as it is; colours under transparent pixels are those that were filled in.
+	Consistent bool
+
 	// Tile is the largest side of a window in output pixels, rounded up to what the
 	// network needs; 0 chooses one that suits the model. Overlap is how far windows
 	// overlap at least; 0 means a quarter of the window, at most 64.
@@ -96,10 +106,12 @@ type Report struct {
 	Eta       float64 `json:"eta,omitempty"`
 	Variance  string  `json:"variance,omitempty"`
 	Seed      uint64  `json:"seed"`
-	Tile      int     `json:"tile"`
-	Overlap   int     `json:"overlap"`
-	Windows   int     `json:"windows"` // of the last pass
-	SIMD      string  `json:"simd"`    // instruction tier; others differ in rounding
+	// Consistent is that of Options.
+	Consistent bool   `json:"consistent,omitempty"`
+	Tile       int    `json:"tile"`
+	Overlap    int    `json:"overlap"`
+	Windows    int    `json:"windows"` // of the last pass
+	SIMD       string `json:"simd"`    // instruction tier; others differ in rounding
 }
 
 // ConstantError is a result without any content from an image that has some.

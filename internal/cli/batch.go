@@ -162,10 +162,14 @@ func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, t
 
 // howMade says in a few words how a result was made.
 func howMade(r *sr3.Report) string {
-	if r.Objective == model.ObjectiveRegression {
-		return "regression"
+	how := "regression"
+	if r.Objective != model.ObjectiveRegression {
+		how = fmt.Sprintf("%s, %s, seed %d", r.Sampler, plural(r.Steps, "step"), r.Seed)
 	}
-	return fmt.Sprintf("%s, %s, seed %d", r.Sampler, plural(r.Steps, "step"), r.Seed)
+	if r.Consistent {
+		how += ", consistent"
+	}
+	return how
 }
 
 // plural is a number with a noun that takes an s, or es after an s.

@@ -88,6 +88,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim, 0 to 1")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
+	fl.BoolVar(&o.Consistent, "consistent", false, "make the result's reduction equal the input")
 	fl.IntVarP(&o.Tile, "tile", "t", 0, "side of the windows in output pixels; 0 chooses one")
 	addThreads(fl, &o.Threads)
 	fl.StringVarP(&f.format, "format", "f", "", "png, jpg, webp or tiff (default: from -o, else png)")
