@@ -27,7 +27,7 @@ func (r *run) image(img *imageio.Image) (*imageio.Image, error) {
 	if img.Gray {
 		makeGray(pix)
 	}
-	if err := r.settle(pix, r.target, source.Pix, r.in, img.Depth); err != nil {
+	if err := r.settleResult(out, source); err != nil {
 		return nil, err
 	}
 	if err := checkContent(source.Pix, pix); err != nil {
@@ -104,9 +104,9 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	target.image(y, y)
 	clamp(y, -1, 1)
 	if i+1 < len(r.passes) {
-		return y, r.settle(y, out, low, in, depth)
+		_, err = r.settle(y, out, low, in, depth)
 	}
-	return y, nil
+	return y, err
 }
 
 // refine sets y to the y0 that pass i gives: Algorithm 2, or another sampler.

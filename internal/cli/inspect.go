@@ -244,6 +244,9 @@ func (r *inspection) printMade(s *streams) {
 	} else {
 		fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d\n", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
 	}
+	if made.Consistent {
+		fmt.Fprintln(s.out, "consistent  reduced to the size of the image it was made from, it is that image, to within rounding")
+	}
 	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %s, %s\n", made.Windows, made.Tile, made.Overlap, plural(made.Passes, "pass"), made.SIMD)
 }
 
