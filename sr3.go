@@ -47,6 +47,10 @@ type Step = upscale.Step
 // Report says how a result was made.
 type Report = upscale.Report
 
+// Samples are the statistics of several draws of one image: their mean, and how
+// far they lie apart at each pixel.
+type Samples = upscale.Samples
+
 // Upscaler enlarges images with one model. It may be used by several goroutines.
 type Upscaler struct{ u *upscale.Upscaler }
 
@@ -92,20 +96,64 @@ func (u *Upscaler) Upscale(ctx context.Context, img *Image, o Options) (*Image, 
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(report)
-	if err != nil {
-		return nil, fmt.Errorf("upscale: %w", err)
-	}
-	out.Meta.Text = maps.Clone(out.Meta.Text)
-	if out.Meta.Text == nil {
-		out.Meta.Text = map[string]string{}
-	}
-	out.Meta.Text[TextKey] = string(text)
-	return out, nil
+	return out, store(out, report)
 }
 
-// ReportOf returns how an image was made, if it was made by [Upscaler.Upscale]
-// and still says so; ok is false otherwise.
+// Samples makes n draws of one image, two at least: results of Upscale with the
+// seeds o.Seed, o.Seed+1 and so on. What the draws have in common the image
+// decides; where they differ the model made up what it shows. Each draw is handed
+// to each, if that is not nil, with its number from 0, and not kept. The draws and
+// the mean carry a [Report] under [TextKey].
+func (u *Upscaler) Samples(ctx context.Context, img *Image, o Options, n int, each func(i int, draw *Image) error) (*Samples, error) {
+	s, err := u.u.Samples(ctx, img, o, n, func(i int, draw *Image, r *Report) error {
+		if each == nil {
+			return nil
+		}
+		if err := store(draw, r); err != nil {
+			return err
+		}
+		return each(i, draw)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, store(s.Mean, s.Report)
+}
+
+// CheckSamples reports what keeps Samples from making n draws, such as a model
+// that has one result only. Samples would give the same error.
+func (u *Upscaler) CheckSamples(o Options, n int) error { return u.u.CheckSamples(o, n) }
+
+// DeviationMap draws how far the draws lie apart at each pixel, in colours from
+// black (not at all) to light yellow (a standard deviation of scale, in 1/255, or
+// more; 0 means 32), with a legend below. It carries a [Report] under [TextKey].
+func DeviationMap(s *Samples, scale float64) (*Image, error) {
+	img, err := s.DeviationMap(scale)
+	if err != nil {
+		return nil, err
+	}
+	r := *s.Report
+	r.Statistic = upscale.StatisticDeviation
+	return img, store(img, &r)
+}
+
+// store writes a report into an image's text. The map of texts may be the input's
+// and is not changed.
+func store(img *Image, r *Report) error {
+	text, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("upscale: %w", err)
+	}
+	img.Meta.Text = maps.Clone(img.Meta.Text)
+	if img.Meta.Text == nil {
+		img.Meta.Text = map[string]string{}
+	}
+	img.Meta.Text[TextKey] = string(text)
+	return nil
+}
+
+// ReportOf returns how an image was made, if it was made by this package and still
+// says so; ok is false otherwise.
 func ReportOf(img *Image) (report Report, ok bool) {
 	text, ok := img.Meta.Text[TextKey]
 	if !ok || json.Unmarshal([]byte(text), &report) != nil {

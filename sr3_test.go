@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sr3-go/sr3/diffusion"
@@ -71,6 +72,57 @@ func TestUpscaleStoresItsSettings(t *testing.T) {
 	}
 	if _, ok := ReportOf(in); ok {
 		t.Error("settings found where there are none")
+	}
+}
+
+// TestSamples: draws, mean and map say what they are, and draws can be made again alone.
+func TestSamples(t *testing.T) {
+	up, err := New(testModel(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	src := image.NewNRGBA(image.Rect(0, 0, 9, 7))
+	for i := range src.Pix {
+		src.Pix[i] = uint8(37 * i)
+	}
+	in, err := FromImage(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seeds []uint64
+	s, err := up.Samples(t.Context(), in, Options{Seed: 7}, 3, func(i int, draw *Image) error {
+		r, ok := ReportOf(draw)
+		if !ok || r.Draws != 0 {
+			t.Errorf("draw %d: %+v", i, r)
+		}
+		seeds = append(seeds, r.Seed)
+		alone, err := up.Upscale(t.Context(), in, Options{Seed: r.Seed})
+		if err != nil || !slices.Equal(alone.Pix, draw.Pix) || alone.Meta.Text[TextKey] != draw.Meta.Text[TextKey] {
+			t.Errorf("draw %d is another picture alone (%v)", i, err)
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(seeds, []uint64{7, 8, 9}) {
+		t.Fatal(err, seeds)
+	}
+	heat, err := DeviationMap(s, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, img := range map[string]*Image{"mean": s.Mean, "deviation": heat} {
+		if r, ok := ReportOf(img); !ok || r.Statistic != want || r.Draws != 3 || r.Seed != 7 {
+			t.Errorf("%s: %+v", want, r)
+		}
+	}
+	if in.Meta.Text[TextKey] != "" {
+		t.Error("the input's text was changed")
+	}
+	if _, err := up.Samples(t.Context(), in, Options{}, 1, nil); err == nil || up.CheckSamples(Options{}, 1) == nil {
+		t.Error("one draw was not refused")
+	}
+	if _, err := up.Samples(t.Context(), in, Options{}, 2, nil); err != nil {
+		t.Error(err)
 	}
 }
 

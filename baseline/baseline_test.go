@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -53,6 +54,7 @@ func TestParseSpec(t *testing.T) {
 		"sr3:m,consistent=true":         {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Consistent: true}},
 		"regression:m,consistent=1":     {Kind: baseline.KindRegression, Source: "m", Options: upscale.Options{Consistent: true}},
 		"sr3:m,seed=1,consistent=false": {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Seed: 1}},
+		"sr3:m,samples=8":               {Kind: baseline.KindSR3, Source: "m", Samples: 8},
 		"regression:m,tile=64":          {Kind: baseline.KindRegression, Source: "m", Options: upscale.Options{Tile: 64}},
 	} {
 		got, err := baseline.ParseSpec(text)
@@ -64,7 +66,7 @@ func TestParseSpec(t *testing.T) {
 		if got.Kind != want.Kind || got.Name != want.Name || got.Source != want.Source || got.Options.Steps != want.Options.Steps ||
 			got.Options.Sampler != want.Options.Sampler || got.Options.Seed != want.Options.Seed || got.Options.Eta != want.Options.Eta ||
 			got.Options.Consistent != want.Options.Consistent || got.Options.Schedule != want.Options.Schedule || got.Options.Variance != want.Options.Variance ||
-			got.Options.Tile != want.Options.Tile || got.Options.Overlap != want.Options.Overlap {
+			got.Samples != want.Samples || got.Options.Tile != want.Options.Tile || got.Options.Overlap != want.Options.Overlap {
 			t.Errorf("%s: %+v, want %+v", text, got, want)
 		}
 	}
@@ -78,6 +80,8 @@ func TestParseSpec(t *testing.T) {
 		"sr3:m,steps=0":          "whole number from 1",
 		"sr3:m,steps=3,steps=4":  "twice",
 		"sr3:m,stepz=3":          `no setting "stepz"; there are name, sampler, steps`,
+		"sr3:m,samples=1":        "whole number from 2",
+		"regression:m,samples=2": `no setting "samples"`,
 		"sr3:m,sampler=euler":    "want one of ancestral",
 		"sr3:m,schedule=x":       "want one of paper",
 		"sr3:m,variance=x":       "want one of posterior, beta",
@@ -249,6 +253,54 @@ func TestModels(t *testing.T) {
 	}
 	if _, err := o.Open(spec); err == nil || !strings.Contains(err.Error(), "refine") {
 		t.Errorf("a model that refines as a regression: %v", err)
+	}
+}
+
+// TestMeanOfDraws compares the result with the mean of draws made one by one.
+func TestMeanOfDraws(t *testing.T) {
+	o := &baseline.Opener{Threads: 1}
+	defer o.Close()
+	in := baseline.Input{Name: "a", LR: read(t, "coffee_lr4.png"), Width: 128, Height: 96}
+	mean := make([]float64, 3*128*96)
+	m, err := model.Open(untrained)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := upscale.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer up.Close()
+	for seed := range uint64(3) {
+		draw, _, err := up.Upscale(t.Context(), in.LR, upscale.Options{Width: 128, Height: 96, Seed: 4 + seed})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range draw.Pix {
+			mean[i] += float64(v) / 3
+		}
+	}
+	method := open(t, o, "sr3:"+untrained+",seed=4,samples=3")
+	share := 0.0
+	in.OnShare = func(s float64) { share = s }
+	got, err := method.Upscale(t.Context(), in)
+	if err != nil || share != 1 {
+		t.Fatalf("share %v: %v", share, err)
+	}
+	for i, v := range got.RGB8() {
+		if want := (mean[i] + 1) * 127.5; math.Abs(float64(v)-want) > 0.5+1e-3 {
+			t.Fatalf("sample %d is %d, want %v", i, v, want)
+		}
+	}
+	one := open(t, o, "sr3:"+untrained+",seed=4")
+	if a, b := method.Info(), one.Info(); !strings.HasSuffix(a.Name, ", seed 4, mean of 3 draws") || !strings.Contains(a.Settings, "samples=3") ||
+		a.Series == b.Series || strings.Contains(b.Settings, "samples") {
+		t.Errorf("info %+v and %+v", a, b)
+	}
+	va, errA := method.Version(in)
+	vb, errB := one.Version(in)
+	if va == vb || errA != nil || errB != nil {
+		t.Errorf("the version of one draw is that of three: %q", va)
 	}
 }
 

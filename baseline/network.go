@@ -16,11 +16,12 @@ type network struct {
 	version string
 	up      *upscale.Upscaler
 	options upscale.Options
+	samples int // 0: one draw
 }
 
 // newNetwork describes a model with its settings.
 func newNetwork(s Spec, m *model.Model, up *upscale.Upscaler, threads int) *network {
-	n := &network{up: up, options: s.Options}
+	n := &network{up: up, options: s.Options, samples: s.Samples}
 	n.options.Threads = threads
 	n.info = Info{Name: s.Name, Kind: s.Kind, Settings: s.settings(), Model: m.Digest, Costly: true}
 	if s.Kind == KindSR3 {
@@ -55,7 +56,7 @@ func (n *network) Upscale(ctx context.Context, in Input) (*imageio.Image, error)
 	if in.OnShare != nil {
 		o.OnWindow = func(p upscale.Progress) { in.OnShare(p.Share()) }
 	}
-	out, _, err := n.up.Upscale(ctx, in.LR, o)
+	out, err := n.make(ctx, in.LR, o)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", n.info.Name, err)
 	}
@@ -63,4 +64,17 @@ func (n *network) Upscale(ctx context.Context, in Input) (*imageio.Image, error)
 		return nil, fmt.Errorf("%s: %w", n.info.Name, err)
 	}
 	return imageio.FromRGB8(out.Width, out.Height, out.RGB8())
+}
+
+// make makes the result: a draw, or the mean of several before any is rounded.
+func (n *network) make(ctx context.Context, lr *imageio.Image, o upscale.Options) (*imageio.Image, error) {
+	if n.samples == 0 {
+		out, _, err := n.up.Upscale(ctx, lr, o)
+		return out, err
+	}
+	s, err := n.up.Samples(ctx, lr, o, n.samples, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.Mean, nil
 }

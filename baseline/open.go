@@ -39,7 +39,7 @@ func (o *Opener) Open(s Spec) (Method, error) {
 	case KindSR3, KindRegression:
 		m, err := o.model(s)
 		if err == nil {
-			err = m.up.Check(s.Options)
+			err = check(s, m.up)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("method %s:%s: %w", s.Kind, s.Source, err)
@@ -47,6 +47,14 @@ func (o *Opener) Open(s Spec) (Method, error) {
 		return newNetwork(s, m.model, m.up, o.Threads), nil
 	}
 	return nil, fmt.Errorf("method %s: unknown kind %q", s.Name, s.Kind)
+}
+
+// check finds what the model cannot do.
+func check(s Spec, up *upscale.Upscaler) error {
+	if s.Samples != 0 {
+		return up.CheckSamples(s.Options, s.Samples)
+	}
+	return up.Check(s.Options)
 }
 
 // model opens a model, or finds it among those that are open.

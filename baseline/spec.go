@@ -23,6 +23,9 @@ type Spec struct {
 	Source string
 	// Options are settings of models; zero fields mean the model's defaults.
 	Options upscale.Options
+	// Samples is of how many draws the result is the mean, 2 or more; 0 means that
+	// it is one draw. See [upscale.Upscaler.Samples].
+	Samples int
 }
 
 // ParseSpec reads one of
@@ -33,8 +36,8 @@ type Spec struct {
 //	regression:MODEL[,KEY=VALUE...]
 //
 // where the keys are name, consistent, tile and overlap, and for sr3 also sampler,
-// steps, schedule, variance, eta and seed, all as in [upscale.Options]. It opens
-// nothing.
+// steps, schedule, variance, eta and seed, all as in [upscale.Options], and samples:
+// the mean of so many draws. It opens nothing.
 func ParseSpec(text string) (Spec, error) {
 	s, err := parseSpec(text)
 	if err != nil {
@@ -102,7 +105,7 @@ func (s *Spec) set(key, value string) error {
 	}
 	numbers := map[string]*int{"tile": &o.Tile, "overlap": &o.Overlap}
 	if s.Kind == KindSR3 {
-		numbers["steps"] = &o.Steps
+		numbers["steps"], numbers["samples"] = &o.Steps, &s.Samples
 		if done, err := s.setRefinement(key, value); done {
 			return err
 		}
@@ -111,9 +114,13 @@ func (s *Spec) set(key, value string) error {
 	if !ok {
 		return fmt.Errorf("no setting %q; there are %s", key, strings.Join(s.keys(), ", "))
 	}
+	least := 1
+	if key == "samples" {
+		least = 2 // without it there is one
+	}
 	n, err := strconv.Atoi(value)
-	if err != nil || n < 1 {
-		return fmt.Errorf("%s=%s: want a whole number from 1", key, value)
+	if err != nil || n < least {
+		return fmt.Errorf("%s=%s: want a whole number from %d", key, value, least)
 	}
 	*p = n
 	return nil
@@ -154,7 +161,7 @@ func (s *Spec) setRefinement(key, value string) (done bool, err error) {
 // keys lists the settings of a kind.
 func (s *Spec) keys() []string {
 	if s.Kind == KindSR3 {
-		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "seed", "consistent", "tile", "overlap"}
+		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "seed", "samples", "consistent", "tile", "overlap"}
 	}
 	return []string{"name", "consistent", "tile", "overlap"}
 }
@@ -175,6 +182,7 @@ func (s Spec) settings() string {
 	add("variance", o.Variance, o.Variance != "")
 	add("eta", o.Eta, o.Eta != 0)
 	add("seed", o.Seed, s.Kind == KindSR3)
+	add("samples", s.Samples, s.Samples != 0)
 	add("consistent", o.Consistent, o.Consistent)
 	add("tile", o.Tile, o.Tile != 0)
 	add("overlap", o.Overlap, o.Overlap != 0)
@@ -208,6 +216,7 @@ func (s Spec) label(modelName string, steps int) string {
 	add(o.Variance != "", "%s variance", o.Variance)
 	add(o.Eta != 0, "eta %v", o.Eta)
 	add(o.Seed != 0, "seed %d", o.Seed)
+	add(s.Samples != 0, "mean of %d draws", s.Samples)
 	add(o.Consistent, "%s", "consistent")
 	add(o.Tile != 0, "tile %d", o.Tile)
 	add(o.Overlap != 0, "overlap %d", o.Overlap)

@@ -49,6 +49,10 @@ func (s *Set) example(hr, x []float32, q uint64) error {
 	if err != nil {
 		return err
 	}
+	if p.enlarged != nil {
+		s.cutPair(hr, x, p, random)
+		return nil
+	}
 	size := s.opt.Size
 	y := random.Intn(drawRow, p.height-size+1)
 	column := random.Intn(drawColumn, p.width-size+1)
@@ -72,6 +76,29 @@ func (s *Set) example(hr, x []float32, q uint64) error {
 	return nil
 }
 
+// cutPair makes an example of an image whose condition is there.
+func (s *Set) cutPair(hr, x []float32, p *photo, random philox.Stream) {
+	size, k := s.opt.Size, s.opt.Scale
+	row := random.Intn(drawRow, (p.height-size)/k+1) * k
+	column := random.Intn(drawColumn, (p.width-size)/k+1) * k
+	whole := &photo{height: p.height, width: p.width, pix: p.enlarged}
+	mirrored := s.opt.Flip && random.Intn(drawFlip, 2) == 1
+	quarters := 0
+	if s.opt.Rotate {
+		quarters = random.Intn(drawRotate, 4)
+	}
+	for _, part := range []struct {
+		dst  []float32
+		from *photo
+	}{{hr, p}, {x, whole}} {
+		crop := part.from.cut(window{row, column, size, size})
+		if mirrored {
+			crop.mirror()
+		}
+		toFloat(part.dst, crop.rotate(quarters).pix)
+	}
+}
+
 // around cuts a crop with what surrounds it as far as the image goes, in whole low-resolution pixels. It returns the
 // piece and where the crop lies in it.
 func (p *photo) around(crop window, scale int) (*photo, window) {
@@ -91,7 +118,7 @@ func (s *Set) degrade(x []float32, piece *photo, crop window) error {
 		return err
 	}
 	if s.opt.Quantise {
-		big := &photo{h, w, make([]uint8, len(piece.pix))}
+		big := &photo{height: h, width: w, pix: make([]uint8, len(piece.pix))}
 		if err := resample.Resize8(big.pix, low, h, w, h/k, w/k, 3, resample.Bicubic, 1); err != nil {
 			return err
 		}

@@ -219,7 +219,7 @@ func TestConditionIsThatOfTheWholeImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	low, whole := make([]uint8, 16*16*3), &photo{64, 64, make([]uint8, 64*64*3)}
+	low, whole := make([]uint8, 16*16*3), &photo{height: 64, width: 64, pix: make([]uint8, 64*64*3)}
 	if err := errors.Join(
 		resample.Resize8(low, p.pix, 16, 16, 64, 64, 3, resample.Bicubic, 1),
 		resample.Resize8(whole.pix, low, 64, 64, 16, 16, 3, resample.Bicubic, 1)); err != nil {
@@ -423,4 +423,54 @@ func TestPrefetchStopsWithItsContext(t *testing.T) {
 		}
 	}
 	t.Fatal("a cancelled prefetcher goes on")
+}
+
+// TestEnlargeMakesTheCondition: crops of an image and of its condition lie at the same place, turned alike, and the
+// hook is asked once for every image that stays cached.
+func TestEnlargeMakesTheCondition(t *testing.T) {
+	dir := t.TempDir()
+	for id := range 3 {
+		img := image.NewNRGBA(image.Rect(0, 0, 41+id, 35))
+		for i := range img.Pix {
+			img.Pix[i] = uint8(philox.New(uint64(id), 1).Uint64(uint64(i)))
+			if i%4 == 3 {
+				img.Pix[i] = 255
+			}
+		}
+		write(t, filepath.Join(dir, string(rune('a'+id))+".png"), encodePNG(t, img))
+	}
+	calls := 0
+	opt := Options{Size: 16, Scale: 4, Batch: 8, Flip: true, Rotate: true, Enlarge: func(pix []uint8, height, width int) ([]uint8, error) {
+		calls++
+		if height != 32 || width != 40 || len(pix) != height*width*3 {
+			t.Errorf("%d values of %dx%d pixels: want whole low-resolution pixels", len(pix), width, height)
+		}
+		out := make([]uint8, len(pix))
+		for i, v := range pix {
+			out[i] = 255 - v
+		}
+		return out, nil
+	}}
+	s := open(t, opt, dir)
+	seen := map[float32]bool{}
+	for step := range 8 {
+		b := batch(t, s, step)
+		for i, hr := range b.HR {
+			if sum := hr + b.X[i]; sum > 1e-6 || sum < -1e-6 {
+				t.Fatalf("element %d: crop %v, condition %v", i, hr, b.X[i])
+			}
+		}
+		seen[b.HR[0]] = true
+	}
+	if calls != 3 || len(seen) < 4 {
+		t.Errorf("%d calls for 3 images, %d different crops", calls, len(seen))
+	}
+	opt.Quantise = true
+	if _, err := Open([]string{dir}, opt); err == nil {
+		t.Error("a quantised condition of whole images is accepted")
+	}
+	opt.Quantise, opt.Enlarge = false, func(pix []uint8, _, _ int) ([]uint8, error) { return pix[1:], nil }
+	if _, err := Open([]string{dir}, opt); err == nil {
+		t.Error("a condition of another size is accepted")
+	}
 }

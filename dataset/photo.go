@@ -9,6 +9,7 @@ import (
 type photo struct {
 	height, width int
 	pix           []uint8
+	enlarged      []uint8 // the condition, as large as pix; nil where it is made crop by crop
 }
 
 // decode decodes an image of any supported format, upright and in RGB. What is transparent is laid over white.
@@ -18,7 +19,7 @@ func decode(data []byte, name string) (*photo, error) {
 		return nil, err
 	}
 	img.Flatten([3]float32{1, 1, 1})
-	return &photo{img.Height, img.Width, img.RGB8()}, nil
+	return &photo{height: img.Height, width: img.Width, pix: img.RGB8()}, nil
 }
 
 // reduce scales the shorter side down to size, antialiased, and cuts the centre square.
@@ -32,15 +33,15 @@ func (p *photo) reduce(size int) (*photo, error) {
 			return nil, err
 		}
 	}
-	return (&photo{h, w, pix}).cut(window{(h - size) / 2, (w - size) / 2, size, size}), nil
+	return (&photo{height: h, width: w, pix: pix}).cut(window{(h - size) / 2, (w - size) / 2, size, size}), nil
 }
 
 // window is a rectangle of pixels.
 type window struct{ y, x, height, width int }
 
-// cut copies a window.
+// cut copies a window of the pixels.
 func (p *photo) cut(w window) *photo {
-	out := &photo{w.height, w.width, make([]uint8, w.height*w.width*3)}
+	out := &photo{height: w.height, width: w.width, pix: make([]uint8, w.height*w.width*3)}
 	for r := range w.height {
 		copy(out.pix[r*w.width*3:][:w.width*3], p.pix[((w.y+r)*p.width+w.x)*3:])
 	}
@@ -62,7 +63,7 @@ func (p *photo) mirror() {
 // rotate turns counter-clockwise by 90 degrees, quarters times.
 func (p *photo) rotate(quarters int) *photo {
 	for range quarters {
-		out := &photo{p.width, p.height, make([]uint8, len(p.pix))}
+		out := &photo{height: p.width, width: p.height, pix: make([]uint8, len(p.pix))}
 		for y := range out.height {
 			for x := range out.width {
 				copy(out.pix[(y*out.width+x)*3:][:3], p.pix[(x*p.width+p.width-1-y)*3:])

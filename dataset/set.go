@@ -45,6 +45,11 @@ type Options struct {
 	// place: conditioning augmentation, such as the random blur of the paper's section 4.3. It may use nothing but its
 	// arguments, so that examples stay a function of the seed. It is called on several goroutines.
 	Augment func(x []float32, size int, random philox.Stream)
+	// Enlarge, if set, makes the conditions of whole images instead of enlarging by bicubic, crop by crop: from an image
+	// of height x width RGB pixels, whose sides are multiples of Scale, it returns one of the same size that depends on
+	// what is left of it after reduction alone. It is called once for every image while that stays cached; crops start
+	// at multiples of Scale, and are rounded to 8 bits. Quantise and Augment do not go with it.
+	Enlarge func(pix []uint8, height, width int) ([]uint8, error)
 	// Report, if set, hears once of every image that is left out, and why. It is called on several goroutines.
 	Report func(name string, reason error)
 }
@@ -60,6 +65,8 @@ func (o Options) Validate() error {
 		return fmt.Errorf("batch of %d: want 1 to 65536", o.Batch)
 	case o.Fit != FitCrop && o.Fit != FitResize:
 		return fmt.Errorf("fit %q: want %s or %s", o.Fit, FitCrop, FitResize)
+	case o.Enlarge != nil && (o.Quantise || o.Augment != nil):
+		return errors.New("conditions made of whole images cannot be quantised or augmented by crops")
 	case o.CacheBytes < 0:
 		return fmt.Errorf("cache of %d bytes: want 0 or more", o.CacheBytes)
 	}
@@ -160,7 +167,7 @@ func (s *Set) photo(i int) (*photo, error) {
 		return nil, err
 	}
 	// Every image is asked for equally often, so keeping the first ones that fit is as good as any policy.
-	if size := int64(len(p.pix)); s.photos[i] == nil && s.cached+size <= s.opt.CacheBytes {
+	if size := int64(len(p.pix) + len(p.enlarged)); s.photos[i] == nil && s.cached+size <= s.opt.CacheBytes {
 		s.photos[i] = p
 		s.cached += size
 	}
@@ -181,7 +188,28 @@ func (s *Set) load(src source) (*photo, error) {
 		return nil, fmt.Errorf("%dx%d pixels are too few for crops of %dx%d", p.width, p.height, s.opt.Size, s.opt.Size)
 	}
 	if s.opt.Fit == FitResize {
-		return p.reduce(s.opt.Size)
+		if p, err = p.reduce(s.opt.Size); err != nil {
+			return nil, err
+		}
+	}
+	if s.opt.Enlarge != nil {
+		return s.enlarge(p)
+	}
+	return p, nil
+}
+
+// enlarge makes the condition of a whole image, which is cut to whole low-resolution pixels.
+func (s *Set) enlarge(p *photo) (*photo, error) {
+	k := s.opt.Scale
+	if h, w := p.height/k*k, p.width/k*k; h != p.height || w != p.width {
+		p = p.cut(window{0, 0, h, w})
+	}
+	var err error
+	if p.enlarged, err = s.opt.Enlarge(p.pix, p.height, p.width); err != nil {
+		return nil, fmt.Errorf("enlarge: %w", err)
+	}
+	if len(p.enlarged) != len(p.pix) {
+		return nil, fmt.Errorf("enlarge: %d values for an image of %d", len(p.enlarged), len(p.pix))
 	}
 	return p, nil
 }

@@ -3,43 +3,62 @@ package model
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"text/template"
 )
 
 // Card is what a model card says. [Card.Markdown] writes it; the text goes into
-// [Model.Card]. Empty fields leave out their section, or are marked as unknown
-// where a reader must know.
+// [Model.Card], the fields into [Model.Record]. Empty fields leave out their
+// section, or are marked as unknown where a reader must know.
 type Card struct {
-	Name       string
-	Summary    string // one or two sentences
-	Scale      int
-	Parameters int64
-	Network    string // one line, such as a preset's name or its settings
-	Licence    string // SPDX identifier of the weights
-	Use        string // what the model is for, and what it is not for
-	Data       []CardSource
-	Command    string // how to train it again
-	Compute    string // machine and time
-	Tables     []CardTable
-	Limits     []string // what it does badly, each a sentence
+	Name       string       `json:"name"`
+	Summary    string       `json:"summary,omitempty"` // one or two sentences
+	Scale      int          `json:"scale,omitempty"`
+	Parameters int64        `json:"parameters,omitempty"`
+	Network    string       `json:"network,omitempty"` // one line, such as a preset's name or its settings
+	Licence    string       `json:"licence,omitempty"` // SPDX identifier of the weights
+	Use        string       `json:"use,omitempty"`     // what the model is for, and what it is not for
+	Data       []CardSource `json:"data,omitempty"`    // of training, over all runs
+	HeldOut    []CardSource `json:"held_out,omitempty"`
+	// DataNotes are sentences about the images: how they were identified, what is
+	// not known of them.
+	DataNotes []string  `json:"data_notes,omitempty"`
+	Command   string    `json:"command,omitempty"` // how to train it again, where there are no Runs
+	Compute   string    `json:"compute,omitempty"` // machine and time, where there are no Runs
+	Runs      []CardRun `json:"runs,omitempty"`    // that led to the weights, oldest first
+	// Predictor is the record of the regression that is refined, for its runs.
+	Predictor *Card       `json:"predictor,omitempty"`
+	Tables    []CardTable `json:"tables,omitempty"`
+	Limits    []string    `json:"limits,omitempty"` // what it does badly, each a sentence
 	// Regression tells that the model makes its result in one call, see
 	// [ObjectiveRegression].
-	Regression bool
+	Regression bool `json:"regression,omitempty"`
+	// Files identifies what is described, as pairs of a name and a digest, and
+	// Pictures lie beside the card; both belong to a published card and not to the
+	// record in a model file.
+	Files    [][2]string   `json:"-"`
+	Pictures []CardPicture `json:"-"`
 }
 
-// CardSource is one source of training images.
+// CardSource is one source of images.
 type CardSource struct {
-	Name, Licence, URL string
-	Images             int // 0 if not known
+	Name    string `json:"name"`
+	Licence string `json:"licence,omitempty"`
+	URL     string `json:"url,omitempty"`
+	Images  int    `json:"images,omitempty"` // 0 if not known
 }
 
 // CardTable is a table of results. Every row has as many cells as Header.
 type CardTable struct {
-	Title  string
-	Header []string
-	Rows   [][]string
+	Title  string     `json:"title"`
+	Header []string   `json:"header"`
+	Rows   [][]string `json:"rows"`
+	Notes  []string   `json:"notes,omitempty"` // paragraphs that stand below
 }
+
+// CardPicture is a picture beside a card.
+type CardPicture struct{ File, Caption string }
 
 // cardText is the layout of a card: YAML front matter as model hubs read it,
 // then prose. Strings in the front matter are JSON strings, which YAML reads.
@@ -50,8 +69,8 @@ pipeline_tag: image-to-image
 tags: [super-resolution, {{if .Regression}}regression{{else}}diffusion{{end}}, sr3]
 {{- if .Data}}
 datasets:
-{{- range .Data}}
-  - {{yaml .Name}}
+{{- range names .Data}}
+  - {{yaml .}}
 {{- end}}
 {{- end}}
 ---
@@ -69,22 +88,40 @@ datasets:
 | network | {{cell (or .Network "unknown")}} |
 | parameters | {{.Parameters}} |
 | licence of the weights | {{cell (or .Licence "unknown")}} |
-{{with .Use}}
+{{range .Files}}| {{cell (index . 0)}} | {{cell (index . 1)}} |
+{{end}}
+{{- with .Use}}
 ## Use
 
 {{.}}
 {{end}}
+{{- range .Pictures}}
+![{{line .Caption}}]({{url .File}})
+
+{{line .Caption}}
+{{end}}
 ## Training data
 {{if .Data}}
-| source | images | licence |
-|---|---|---|
-{{range .Data}}| {{cell .Name}}{{with .URL}} <{{cell .}}>{{end}} | {{if .Images}}{{.Images}}{{else}}unknown{{end}} | {{cell (or .Licence "unknown")}} |
-{{end}}{{else}}
+{{template "sources" .Data}}{{else}}
 Unknown.
 {{end}}
-{{- with .Command}}
-## Training
+{{- with .HeldOut}}
+Held out, to watch the training and to choose weights by:
 
+{{template "sources" .}}{{end}}
+{{- with .DataNotes}}
+{{range .}}- {{line .}}
+{{end}}{{end}}
+{{- with .Predictor}}{{if .Runs}}
+## Training of the predictor
+
+The regression {{line .Name}}, whose result is refined.
+{{template "runs" .Runs}}
+{{- end}}{{end}}
+{{- if or .Command .Runs}}
+## Training
+{{end}}
+{{- with .Command}}
 ` + "```" + `
 {{.}}
 ` + "```" + `
@@ -92,12 +129,13 @@ Unknown.
 {{- with .Compute}}
 Compute: {{.}}
 {{end}}
+{{- template "runs" .Runs}}
 {{- range .Tables}}
 ## {{line .Title}}
 
-| {{range .Header}}{{cell .}} | {{end}}
-|{{range .Header}}---|{{end}}
-{{range .Rows}}| {{range .}}{{cell .}} | {{end}}
+{{template "table" .}}
+{{- range .Notes}}
+{{.}}
 {{end}}
 {{- end}}
 ## Limits
@@ -109,7 +147,66 @@ Compute: {{.}}
 {{- else -}}
 - Detail that the input does not determine is made up: two runs with different seeds differ.
 {{- end}} Do not use the output as evidence of what was there.
-`
+{{define "runs"}}{{- $runs := len .}}
+{{- range $i, $run := .}}
+{{- if gt $runs 1}}
+### Run {{inc $i}} of {{$runs}}: {{line $run.Name}}
+{{end}}
+| | |
+|---|---|
+{{range $run.Facts}}| {{cell (index . 0)}} | {{cell (index . 1)}} |
+{{end}}
+{{- with $run.Commands}}
+As typed, each start of the program that was typed differently:
+
+` + "```" + `
+{{range .}}{{line .}}
+{{end}}` + "```" + `
+{{end}}
+{{- with $run.Config}}
+<details><summary>The whole configuration, for "sr3 train --config FILE"</summary>
+
+` + "```toml" + `
+{{trim .}}
+` + "```" + `
+
+</details>
+{{end}}
+{{- with $run.CurveTable}}
+{{template "table" .}}{{end}}
+{{- end}}{{end}}
+{{- define "sources"}}| source | images | licence |
+|---|---|---|
+{{range .}}| {{cell .Name}}{{with .URL}} <{{cell .}}>{{end}} | {{if .Images}}{{.Images}}{{else}}unknown{{end}} | {{cell (or .Licence "unknown")}} |
+{{end}}{{end}}
+{{- define "table"}}| {{range .Header}}{{cell .}} | {{end}}
+|{{range .Header}}---|{{end}}
+{{range .Rows}}| {{range .}}{{cell .}} | {{end}}
+{{end}}{{end}}`
+
+// oneLine keeps a text from becoming several lines.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// cardFunctions are those of cardText.
+var cardFunctions = template.FuncMap{
+	"line": oneLine,
+	"trim": strings.TrimSpace,
+	"names": func(sources []CardSource) (list []string) {
+		for _, s := range sources {
+			if !slices.Contains(list, s.Name) {
+				list = append(list, s.Name)
+			}
+		}
+		return list
+	},
+	"inc":  func(i int) int { return i + 1 },
+	"url":  func(s string) string { return "<" + strings.NewReplacer("<", "", ">", "", "\n", "").Replace(s) + ">" },
+	"cell": func(s string) string { return strings.ReplaceAll(oneLine(s), "|", `\|`) },
+	"yaml": func(s string) (string, error) {
+		text, err := json.Marshal(s)
+		return string(text), err
+	},
+}
 
 // Markdown writes the card.
 func (c Card) Markdown() (string, error) {
@@ -120,15 +217,7 @@ func (c Card) Markdown() (string, error) {
 			}
 		}
 	}
-	oneLine := func(s string) string { return strings.Join(strings.Fields(s), " ") }
-	tmpl, err := template.New("card").Funcs(template.FuncMap{
-		"line": oneLine,
-		"cell": func(s string) string { return strings.ReplaceAll(oneLine(s), "|", `\|`) },
-		"yaml": func(s string) (string, error) {
-			text, err := json.Marshal(s)
-			return string(text), err
-		},
-	}).Parse(cardText)
+	tmpl, err := template.New("card").Funcs(cardFunctions).Parse(cardText)
 	if err != nil {
 		return "", fmt.Errorf("model card: %w", err)
 	}

@@ -44,6 +44,11 @@ type Config struct {
 	Diffusion Diffusion   `json:"diffusion"`
 	Inference Inference   `json:"inference"`
 	Condition Condition   `json:"condition"`
+	// Predictor, if not nil, is a regression whose result takes the place of the
+	// bicubic enlargement: it is the condition, and what a residual target is relative
+	// to. The model then refines what the regression leaves out (predict and refine:
+	// Whang et al., "Deblurring via Stochastic Refinement", CVPR 2022).
+	Predictor *Config `json:"predictor,omitempty"`
 	// TrainedFor says in words what images the model is meant for.
 	TrainedFor string `json:"trained_for,omitempty"`
 	// Licence is the licence of the weights, as an SPDX identifier where one exists.
@@ -58,7 +63,8 @@ type Diffusion struct {
 	Prediction diffusion.Prediction `json:"prediction"`
 	// Loss is the norm of the training objective.
 	Loss diffusion.Norm `json:"loss"`
-	// Residual is the factor f of a residual target y0 = f*(HR - bicubic); 0 means
+	// Residual is the factor f of a residual target y0 = f*(HR - x), where x is the
+	// condition: the bicubic enlargement, or what the predictor makes of it. 0 means
 	// that y0 is the image itself.
 	Residual float64 `json:"residual"`
 	// Schedule is the training noise schedule. Its kind is empty when Betas lists one.
@@ -162,6 +168,7 @@ func (c Config) Validate() error {
 	check("network", c.Network.Validate())
 	check("objective", c.validateObjective())
 	check("diffusion", c.Diffusion.validate())
+	check("predictor", c.validatePredictor())
 	if !c.Regression() {
 		check("diffusion", c.Diffusion.validateNoise())
 		options, err := c.RefineOptions()

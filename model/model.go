@@ -27,9 +27,14 @@ type Model struct {
 	Config Config
 	// Card describes the model for people, in Markdown. May be empty.
 	Card string
+	// Record is the same in fields, and the training runs in full; nil for models
+	// that nobody recorded. It may say less than a Card that was written by hand.
+	Record *Card
 	// Weights maps the names of [unet.Parameters] to values, row-major in the
 	// shapes given there.
 	Weights map[string][]float32
+	// Predictor is the regression of Config.Predictor; nil where that is nil.
+	Predictor *Model
 	// Digest identifies the file that the model was loaded from or saved to: 64
 	// hexadecimal digits, or empty for a model that is in no file yet.
 	Digest string
@@ -80,9 +85,13 @@ func fromFile(name string, file *checkpoint.File) (*Model, error) {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
 	m := &Model{Config: config, Card: file.Meta[CardKey], Digest: file.Meta[checkpoint.DigestKey]}
+	if err := m.setRecord(file.Meta); err != nil {
+		return nil, fmt.Errorf("load model %s: %w", name, err)
+	}
 	if m.Weights, err = weights(config, file); err != nil {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
+	m.takePredictor()
 	return m, nil
 }
 
@@ -97,7 +106,7 @@ func parseMeta(meta map[string]string) (Config, error) {
 
 // checkTensors compares names, shapes and types with the configuration.
 func checkTensors(config Config, tensors []checkpoint.TensorInfo) error {
-	params, err := unet.Parameters(config.Network)
+	params, err := config.parameters()
 	if err != nil {
 		return err
 	}
@@ -195,16 +204,20 @@ func (m *Model) file(as checkpoint.DType) (*checkpoint.File, error) {
 	if err := m.Config.Validate(); err != nil {
 		return nil, err
 	}
-	params, err := unet.Parameters(m.Config.Network)
+	params, err := m.Config.parameters()
 	if err != nil {
 		return nil, err
 	}
-	if len(params) != len(m.Weights) {
-		return nil, fmt.Errorf("%d weights where the configuration has %d parameters", len(m.Weights), len(params))
+	all, err := m.allWeights()
+	if err != nil {
+		return nil, err
+	}
+	if len(params) != len(all) {
+		return nil, fmt.Errorf("%d weights where the configuration has %d parameters", len(all), len(params))
 	}
 	file := &checkpoint.File{Tensors: make(map[string]*checkpoint.Tensor, len(params))}
 	for _, p := range params {
-		values := m.Weights[p.Name]
+		values := all[p.Name]
 		if len(values) != p.Len() {
 			return nil, fmt.Errorf("parameter %s has %d values, the configuration says %v", p.Name, len(values), p.Shape)
 		}
@@ -220,14 +233,17 @@ func (m *Model) file(as checkpoint.DType) (*checkpoint.File, error) {
 		return nil, err
 	}
 	file.Meta = map[string]string{ConfigKey: string(text), CardKey: m.Card}
-	return file, nil
+	return file, m.addRecord(file.Meta)
 }
 
-// Parameters returns the number of weights.
+// Parameters returns the number of weights, with those of the predictor.
 func (m *Model) Parameters() int64 {
 	var n int64
 	for _, values := range m.Weights {
 		n += int64(len(values))
+	}
+	if m.Predictor != nil {
+		n += m.Predictor.Parameters()
 	}
 	return n
 }

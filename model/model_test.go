@@ -242,7 +242,7 @@ func TestCard(t *testing.T) {
 	c := Card{
 		Name: "photo-x4", Summary: "Photos, four times as large.", Scale: 4, Parameters: 5700000, Network: "lean-photo", Licence: "CC-BY-4.0",
 		Data: []CardSource{{Name: "photos: \"train\"", Licence: "CC0", Images: 800, URL: "https://example.org/a"}}, Command: "sr3 train --data photos",
-		Compute: "2 cores, 10 h", Tables: []CardTable{{"Results", []string{"metric", "a|b"}, [][]string{{"PSNR", "24.1"}}}}, Limits: []string{"Text."},
+		Compute: "2 cores, 10 h", Tables: []CardTable{{Title: "Results", Header: []string{"metric", "a|b"}, Rows: [][]string{{"PSNR", "24.1"}}}}, Limits: []string{"Text."},
 	}
 	text, err := c.Markdown()
 	if err != nil {

@@ -23,6 +23,7 @@ const (
 	metaSeed   = "sr3.train.seed" // all the state that random numbers have, with the step
 	metaLoss   = "sr3.train.loss"
 	metaBest   = "sr3.train.best"
+	metaPast   = "sr3.train.history" // JSON, for the card alone; checkpoints of earlier versions have none
 
 	kindTraining = "training state"
 )
@@ -42,8 +43,12 @@ func (s *state) file() (*checkpoint.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	past, err := s.past.encode()
+	if err != nil {
+		return nil, err
+	}
 	f := &checkpoint.File{Tensors: map[string]*checkpoint.Tensor{}, Meta: map[string]string{
-		metaKind: kindTraining, metaConfig: config,
+		metaPast: past, metaKind: kindTraining, metaConfig: config,
 		metaStep: strconv.Itoa(s.step), metaAdam: strconv.Itoa(s.adamStep), metaImages: strconv.FormatInt(s.images, 10),
 		metaSeed: strconv.FormatUint(s.cfg.Train.Seed, 10),
 		metaLoss: strconv.FormatFloat(s.loss, 'g', -1, 64), metaBest: strconv.FormatFloat(s.best, 'g', -1, 64),
@@ -71,6 +76,9 @@ func restore(cfg Config, f *checkpoint.File) (*state, error) {
 		return nil, err
 	}
 	if err := s.restoreCounters(f.Meta); err != nil {
+		return nil, err
+	}
+	if s.past, err = restorePast(f.Meta, s.step); err != nil {
 		return nil, err
 	}
 	for _, p := range s.params {
@@ -135,6 +143,7 @@ func compatible(stored, now Config) error {
 	return errors.Join(
 		differ("[model]", a.Model.Config, b.Model.Config),
 		differ("model.scale", a.Model.Scale, b.Model.Scale),
+		differ("model.predictor", a.Model.Predictor, b.Model.Predictor),
 		differ("diffusion.prediction", a.objective().Prediction, b.objective().Prediction),
 		differ("diffusion.residual", a.Diffusion.Residual, b.Diffusion.Residual),
 		differ("train.objective", a.Train.Objective, b.Train.Objective),

@@ -46,6 +46,9 @@ type ModelConfig struct {
 	// Preset, when reading a file, starts from a named network of package unet instead of the default; the other fields
 	// then change it. It is empty in a resolved configuration.
 	Preset string `toml:"preset,omitempty"`
+	// Predictor, if not empty, is a model (a name or a file) whose regression makes the condition in place of the bicubic
+	// enlargement; see model.Config. The exported model holds it. Of a model that has a predictor itself, that is taken.
+	Predictor string `toml:"predictor,omitempty"`
 	// TrainedFor says in words what images the model is meant for, Licence is that of its weights (an SPDX identifier);
 	// both go into the exported model.
 	TrainedFor string `toml:"trained_for"`
@@ -63,7 +66,8 @@ type DiffusionConfig struct {
 	// Weighting is how much a noise level counts: "uniform" or "snr-trunc".
 	Weighting diffusion.Weighting `toml:"weighting"`
 	// Residual, if not 0, makes the target y0 = Residual * (hr - x) instead of the image hr itself. What is missing in x
-	// has a quarter of an image's deviation or less; the factor brings it to the scale of the noise.
+	// has a quarter of an image's deviation or less, behind a predictor a tenth; the factor brings it to the scale of the
+	// noise.
 	Residual float64 `toml:"residual"`
 	// GammaDraw is p(gamma): "schedule" (the paper's), "sqrt" or "cosine".
 	GammaDraw diffusion.GammaDraw `toml:"gamma_draw"`
@@ -93,6 +97,11 @@ type DataConfig struct {
 	CacheMB int `toml:"cache_mb"`
 	// Workers is the number of goroutines that prepare batches while others compute.
 	Workers int `toml:"workers"`
+	// Manifest is a table of the images (see dataset.Manifest), for the card; empty for every manifest.tsv in the
+	// folders of the images or one above. Verify compares the SHA-256 of all images with it, however many there are;
+	// sets of up to 4 GiB are always compared.
+	Manifest string `toml:"manifest"`
+	Verify   bool   `toml:"verify"`
 }
 
 // TrainConfig is the section [train].
@@ -189,6 +198,10 @@ func (c Config) checkModel() error {
 			m.InChannels, m.OutChannels)
 	case m.InChannels == 3 && c.regression():
 		return errors.New("model.in_channels = 3: a network without a condition has nothing to regress from; want 6")
+	case m.Predictor != "" && (m.InChannels == 3 || c.regression()):
+		return fmt.Errorf("model.predictor = %q: only a model that refines, with a condition, can have one", m.Predictor)
+	case m.Predictor != "" && c.Data.Quantise:
+		return fmt.Errorf("model.predictor = %q: it makes the condition, which cannot be quantised; want data.quantise = false", m.Predictor)
 	case m.InChannels == 3 && c.Diffusion.Residual != 0:
 		return fmt.Errorf("diffusion.residual = %v: a network without a condition must make the whole image; want 0", c.Diffusion.Residual)
 	}

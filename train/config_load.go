@@ -20,7 +20,8 @@ const maxConfigFile = 1 << 20
 // LoadConfig returns [DefaultConfig] changed by the TOML file (none if file is empty), then by sets, each of the form
 // section.key=value: train.rate=1e-4, model.multipliers=[1,2,4], model.preset=tiny. Values are TOML; what is not is
 // taken for a string, so strings need no quotes. Unknown keys, values of a wrong type and settings that do not fit
-// together are errors.
+// together are errors. Names of files in it are relative to the current folder or, where there is no such file,
+// to that of the configuration.
 func LoadConfig(file string, sets []string) (Config, error) {
 	return loadConfig(DefaultConfig(), file, sets)
 }
@@ -44,6 +45,7 @@ func loadConfig(base Config, file string, sets []string) (Config, error) {
 	}
 	cfg, err := fromTree(base, tree)
 	if err == nil {
+		cfg.findBeside(file)
 		err = cfg.Validate()
 	}
 	if err != nil {
@@ -68,11 +70,37 @@ func LoadInitConfig(outDir, init, file string, sets []string) (Config, error) {
 			return Config{}, fmt.Errorf("load config: %w", err)
 		}
 		base.AdoptModel(m)
+		if m.Predictor != nil {
+			base.Model.Predictor = init // goes on behind the same one
+		}
 	}
 	if own := filepath.Join(outDir, configFile); file == "" && resuming && fileExists(own) {
 		file = own
 	}
 	return loadConfig(base, file, sets)
+}
+
+// findBeside looks for images, their manifest and the predictor beside the configuration file where the current folder has none.
+func (c *Config) findBeside(file string) {
+	if file == "" {
+		return
+	}
+	find := func(path string) string {
+		if beside := filepath.Join(filepath.Dir(file), path); !filepath.IsAbs(path) && !fileExists(path) && fileExists(beside) {
+			return beside
+		}
+		return path
+	}
+	for _, list := range [][]string{c.Data.Dirs, c.Data.Val} {
+		for i, path := range list {
+			list[i] = find(path)
+		}
+	}
+	for _, path := range []*string{&c.Data.Manifest, &c.Model.Predictor} {
+		if *path != "" {
+			*path = find(*path)
+		}
+	}
 }
 
 func readConfigFile(file string) (string, error) {

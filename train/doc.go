@@ -17,6 +17,7 @@
 //	model.safetensors       the averaged weights in half precision, with their configuration: what upscales
 //	best.safetensors        the same at the lowest validation loss (of a regression: at the highest PSNR), if there are
 //	                        validation images
+//	curve.svg               the loss over the steps
 //	stats.jsonl             a line of numbers every few steps
 //	log.txt                 what was said
 //	events.out.tfevents.*   the curves and pictures for TensorBoard

@@ -8,17 +8,18 @@ import (
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
-	"github.com/sr3-go/sr3/unet"
 )
 
 // export writes the averaged weights in half precision as a model into the run directory. chosen is a sentence for its
 // card, or empty.
 func (r *run) export(name, chosen string) error {
-	card, err := r.card(chosen)
-	if err != nil {
+	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA)}
+	if err := m.SetRecord(r.card(chosen)); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}
-	m := &model.Model{Config: modelConfig(r.cfg), Weights: r.state.values(prefixEMA), Card: card}
+	if r.predictor != nil {
+		m.WithPredictor(r.predictor)
+	}
 	if err := m.Save(filepath.Join(r.opt.OutDir, name), checkpoint.F16); err != nil {
 		return fmt.Errorf("export model: %w", err)
 	}
@@ -47,31 +48,9 @@ func modelConfig(cfg Config) model.Config {
 	return m
 }
 
-// card describes the model for people, as far as the run knows it.
-func (r *run) card(chosen string) (string, error) {
-	c := r.cfg
-	learnt := fmt.Sprintf("%s prediction", c.objective().Prediction)
-	summary := fmt.Sprintf("Moving average (decay %g) of the weights after %d steps of %d examples, crops of %dx%d pixels.",
-		c.Train.EMA, r.state.step, c.Train.Batch, c.Data.Crop, c.Data.Crop)
-	if c.regression() {
-		learnt = "regression"
-		summary = "The Regression baseline of the SR3 paper: the same kind of network as a model that refines, trained to map the image enlarged by bicubic to the result in one call.\n\n" + summary
-	}
-	if chosen != "" {
-		summary += " " + chosen
-	}
-	return model.Card{
-		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
-		Summary: summary, Regression: c.regression(),
-		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
-		Command: fmt.Sprintf("sr3 train --config config.toml (seed %d, %s, %s loss, Adam at %g)",
-			c.Train.Seed, learnt, c.Diffusion.Loss, c.Train.Rate),
-	}.Markdown()
-}
-
 // StartFromModel returns the beginning that a model and, if it is not nil, Adam's state for it give.
 func StartFromModel(m *model.Model, state *model.OptimizerState) *Start {
-	start := &Start{Weights: m.Weights}
+	start := &Start{Weights: m.Weights, past: pastOf(m)}
 	if state != nil {
 		start.M, start.V, start.Step = state.M, state.V, int(state.Step)
 	}

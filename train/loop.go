@@ -57,6 +57,7 @@ func (r *run) observe(loss, norm, rate float64) {
 	s := r.state
 	r.tally.add(loss, norm)
 	perStep := r.pace.step()
+	s.past.timed(r.pace.took)
 	imagesPerS := float64(r.cfg.Train.Batch) / perStep.Seconds()
 	if s.step%r.cfg.Train.LogSteps == 0 || s.step == r.cfg.Train.Steps {
 		meanLoss, meanNorm := r.tally.take()
@@ -69,6 +70,7 @@ func (r *run) observe(loss, norm, rate float64) {
 		Step: s.step, Steps: r.cfg.Train.Steps, Loss: s.loss, ImagesPerS: imagesPerS,
 		ETA: time.Duration(r.cfg.Train.Steps-s.step) * perStep,
 	}
+	r.survey.warn(r.journal)
 	if time.Since(r.pace.said) >= sayEvery {
 		r.pace.said = time.Now()
 		r.journal.printf("%v", p)
@@ -81,12 +83,15 @@ func (r *run) observe(loss, norm, rate float64) {
 // maintain writes checkpoints and pictures when it is time.
 func (r *run) maintain(ctx context.Context) error {
 	t := r.cfg.Train
-	defer func() { r.pace.last = time.Now() }() // not part of a step's time
+	began := time.Now()
+	defer func() { r.rest(began) }() // not part of a step's time
 	if due(r.pace.sampled, t.SampleEvery) || every(r.state.step, t.SampleSteps) {
 		if err := r.sample(ctx); err != nil {
 			return err
 		}
-		r.pace.sampled = time.Now()
+		r.rest(began) // a checkpoint that is written now knows of it
+		began = time.Now()
+		r.pace.sampled = began
 	}
 	if due(r.pace.saved, t.CheckpointEvery) || every(r.state.step, t.CheckpointSteps) {
 		if err := r.save(); err != nil {
@@ -95,6 +100,12 @@ func (r *run) maintain(ctx context.Context) error {
 		r.pace.saved = time.Now()
 	}
 	return nil
+}
+
+// rest notes the time since began, which was spent between two steps.
+func (r *run) rest(began time.Time) {
+	r.pace.last = time.Now()
+	r.state.past.this().OtherSeconds += r.pace.last.Sub(began).Seconds()
 }
 
 // every reports whether step is a multiple of n, never for 0.
@@ -115,6 +126,7 @@ func (r *run) save() error {
 			return err
 		}
 	}
+	r.journal.note(r.drawCurve())
 	return r.export(modelFile, "")
 }
 
@@ -132,16 +144,20 @@ func (r *run) stop(ctx context.Context) error {
 
 // finish ends a run that has done its steps.
 func (r *run) finish(ctx context.Context) error {
+	r.survey.wait(ctx) // so that the card tells of all images
 	if r.sampled != r.state.step {
+		began := time.Now()
 		if err := r.sample(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
+		r.rest(began)
 	}
-	if r.saved != r.state.step {
+	if r.saved != r.state.step || r.unrecorded() {
 		if err := r.save(); err != nil {
 			return err
 		}
 	}
+	r.survey.warn(r.journal)
 	r.journal.printf("done: %d steps, %d images, loss %.4f", r.state.step, r.state.images, r.state.loss)
 	return nil
 }
@@ -180,6 +196,7 @@ func (t *tally) take() (loss, norm float64) {
 // pace keeps the time.
 type pace struct {
 	last    time.Time
+	took    time.Duration // the last step
 	perStep time.Duration // smoothed
 	// when the run was last saved, sampled and spoken of
 	saved, sampled, said time.Time
@@ -194,7 +211,7 @@ func (p *pace) start() {
 func (p *pace) step() time.Duration {
 	now := time.Now()
 	d := max(now.Sub(p.last), time.Microsecond)
-	p.last = now
+	p.last, p.took = now, d
 	if p.perStep == 0 {
 		p.perStep = d
 	}

@@ -80,7 +80,7 @@ func compareWithDrawing(t *testing.T, cfg Config, m *model.Model, data []string)
 	if err != nil {
 		t.Fatal(err)
 	}
-	draw, err := newSampler(cfg, s, nil)
+	draw, err := newSampler(cfg, s, cfg.dataOptions(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestRegressionRun(t *testing.T) {
 	if !c.Regression() || c.Diffusion.Prediction != diffusion.PredictX0 || c.Diffusion.Loss != diffusion.L2 || c.Inference.Sampler != "" {
 		t.Errorf("configuration %+v", c)
 	}
-	for _, want := range []string{"Regression baseline", "9 steps", "(seed 0, regression, l2 loss", "blurred"} {
+	for _, want := range []string{"Regression baseline", "9 steps", "| regression, l2 loss", "blurred"} {
 		if !strings.Contains(m.Card, want) {
 			t.Errorf("the card does not say %q:\n%s", want, m.Card)
 		}
@@ -211,7 +211,7 @@ func TestHeldOutPSNR(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sampler, err := newSampler(cfg, s, nil)
+	sampler, err := newSampler(cfg, s, cfg.dataOptions(nil))
 	if err != nil {
 		t.Fatal(err)
 	}

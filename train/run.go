@@ -13,6 +13,7 @@ import (
 
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/internal/runfiles"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -33,6 +34,9 @@ type Options struct {
 	Optimizer string
 	// Start is another way to begin, from weights and an optimiser's state in memory; nil for none.
 	Start *Start
+	// Command is the command line as typed and Program the version of the program, for the model's card; empty for
+	// unknown.
+	Command, Program string
 	// DryRun prints what would be done to Log and does nothing.
 	DryRun bool
 	// Progress, if set, hears of every step.
@@ -103,8 +107,12 @@ type run struct {
 	stepper *stepper
 	drawer  *drawer
 	sampler *sampler
-	journal *journal
-	unlock  func()
+	// predictor makes the conditions; nil for the bicubic enlargement. free ends its work.
+	predictor *model.Model
+	free      func()
+	journal   *journal
+	survey    *survey // of the images, for the card
+	unlock    func()
 
 	saved   int // step of the last checkpoint, -1 for none
 	sampled int // step of the last pictures, -1 for none
@@ -143,6 +151,9 @@ func newRun(opt Options) (r *run, err error) {
 		return r, err
 	}
 	if err := r.writeConfig(); err != nil {
+		return r, err
+	}
+	if err := r.remember(); err != nil {
 		return r, err
 	}
 	r.announce()
@@ -194,15 +205,25 @@ func (r *run) openData() error {
 	if len(r.cfg.Data.Dirs) == 0 {
 		return errors.New("no images to train on: give folders or .tar files with --data, or in data.dirs")
 	}
-	report := func(name string, reason error) { r.journal.printf("left out %s: %v", name, reason) }
-	set, err := dataset.Open(r.cfg.Data.Dirs, r.cfg.dataOptions(report))
+	var err error
+	if r.predictor, err = openPredictor(r.cfg); err != nil {
+		return err
+	}
+	opt := r.cfg.dataOptions(func(name string, reason error) { r.journal.printf("left out %s: %v", name, reason) })
+	if opt.Enlarge, r.free, err = predictorHook(r.predictor, r.cfg.Model.Scale); err != nil {
+		return err
+	}
+	set, err := dataset.Open(r.cfg.Data.Dirs, opt)
 	if err != nil {
 		return err
 	}
 	if r.drawer, err = newDrawer(r.cfg, set); err != nil {
 		return err
 	}
-	r.sampler, err = newSampler(r.cfg, r.state, report)
+	if r.sampler, err = newSampler(r.cfg, r.state, opt); err != nil {
+		return err
+	}
+	r.survey, err = startSurvey(r)
 	return err
 }
 
@@ -230,8 +251,13 @@ func changedSettings(path, text string) []string {
 	if err != nil {
 		return nil // the first start
 	}
+	return changedLines(string(before), text)
+}
+
+// changedLines are the lines of text that are not in before.
+func changedLines(before, text string) []string {
 	had := map[string]bool{}
-	for line := range strings.Lines(string(before)) {
+	for line := range strings.Lines(before) {
 		had[strings.TrimSpace(line)] = true
 	}
 	var changed []string
@@ -253,6 +279,10 @@ func (r *run) announce() {
 	switch {
 	case r.state.step > 0:
 		r.journal.printf("going on after step %d (%d images seen)", r.state.step, r.state.images)
+	case r.opt.Init != "" && r.predictor != nil:
+		r.journal.printf("beginning from the weights of %s, behind the predictor %s", r.opt.Init, r.cfg.Model.Predictor)
+	case r.predictor != nil:
+		r.journal.printf("refining what the predictor %s leaves out", r.cfg.Model.Predictor)
 	case r.opt.Init != "":
 		r.journal.printf("beginning from the weights of %s", r.opt.Init)
 	}
@@ -266,6 +296,10 @@ func (r *run) close() error {
 	}
 	if r.sampler != nil {
 		r.sampler.close()
+	}
+	r.survey.close()
+	if r.free != nil {
+		r.free()
 	}
 	if r.journal != nil {
 		err = r.journal.close()

@@ -23,6 +23,7 @@ const (
 	modelFile      = "model.safetensors"
 	bestFile       = "best.safetensors"
 	statsFile      = "stats.jsonl"
+	curveFile      = "curve.svg"
 	logFile        = "log.txt"
 	gridFolder     = "grids"
 )

@@ -33,12 +33,13 @@ type sampler struct {
 	loss     *cpu.Program // of a micro-batch, nil before it is needed
 }
 
-// newSampler opens the images to draw: those held out, or else some of those trained on.
-func newSampler(cfg Config, s *state, report func(string, error)) (*sampler, error) {
+// newSampler opens the images to draw: those held out, or else some of those trained on. data is how the training set
+// was opened.
+func newSampler(cfg Config, s *state, data dataset.Options) (*sampler, error) {
 	out := &sampler{cfg: cfg, state: s, vars: cpu.NewVariables()}
 	dirs := cfg.Data.Val
 	if len(dirs) > 0 {
-		opt := cfg.dataOptions(report)
+		opt := data
 		opt.Batch, opt.Seed, opt.Flip, opt.Rotate = cfg.microBatch(), sampleSeed, false, false
 		set, err := dataset.Open(dirs, opt)
 		if err != nil {
@@ -52,14 +53,13 @@ func newSampler(cfg Config, s *state, report func(string, error)) (*sampler, err
 	} else {
 		dirs = cfg.Data.Dirs
 	}
-	return out, out.openPictures(dirs)
+	return out, out.openPictures(dirs, data)
 }
 
 // openPictures takes the same crops every time.
-func (s *sampler) openPictures(dirs []string) error {
-	opt := s.cfg.dataOptions(nil)
+func (s *sampler) openPictures(dirs []string, opt dataset.Options) error {
 	opt.Size, opt.Batch, opt.Seed, opt.Flip, opt.Rotate = s.cfg.sampleSize(), s.cfg.Train.SampleCount, sampleSeed, false, false
-	opt.CacheBytes = 1 // they are read once
+	opt.CacheBytes, opt.Report = 1, nil // they are read once
 	set, err := dataset.Open(dirs, opt)
 	if err != nil {
 		return fmt.Errorf("images for pictures (train.sample_size = %d): %w", opt.Size, err)

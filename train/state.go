@@ -20,6 +20,8 @@ type state struct {
 	images   int64   // examples seen
 	loss     float64 // smoothed, for people; NaN before the first step
 	best     float64 // lowest score of a validation; +Inf before the first
+
+	past past // for the card; nothing that is computed depends on it
 }
 
 // newState returns a run at step 0: fresh weights, or those of start, which may be nil.
@@ -55,7 +57,7 @@ func (s *state) begin(start *Start) error {
 			}
 		}
 	}
-	s.adamStep = start.Step
+	s.adamStep, s.past = start.Step, start.past
 	return nil
 }
 
@@ -66,6 +68,8 @@ type Start struct {
 	// M and V are Adam's moments and Step the number of steps that they have seen; nil and 0 for a fresh optimiser.
 	M, V map[string][]float32
 	Step int
+
+	past past // of the model that the weights are from
 }
 
 // check reports values that do not fit the network.

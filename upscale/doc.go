@@ -19,4 +19,7 @@
 // Memory at the peak is about [BytesPerPixel] bytes for every pixel of the
 // output plus what the network needs for one window; it does not grow with the
 // number of windows.
+//
+// [Upscaler.Samples] makes several draws of one image, whose deviation shows what
+// the low-resolution image left open and the model made up.
 package upscale

@@ -72,16 +72,20 @@ type Progress struct {
 	Pass, Passes    int // run of the model, from 1
 	Call, Calls     int // call of the denoiser in this pass, from 1; most samplers make one for each step
 	Window, Windows int // window of this call, from 1
-	done, total     int // windows of all passes
+	done, total     int // windows of all passes and draws
+	// Draw and Draws are the draw of [Upscaler.Samples], from 1; 0 in Upscale.
+	Draw, Draws int
 }
 
-// Share is the part of all work that is done, 0 to 1.
+// Share is the part of all work that is done, 0 to 1. Of several draws it is
+// that of all of them.
 func (p Progress) Share() float64 { return float64(p.done) / float64(p.total) }
 
 // Step is the state after one refinement step.
 type Step struct {
 	Pass, Passes int             // run of the model, from 1
 	Index, Steps int             // step of this pass, from 1
+	Draw, Draws  int             // draw of [Upscaler.Samples], from 1; 0 in Upscale
 	Gamma        diffusion.Gamma // the noise level reached; 1 after the last step
 	// Preview returns the current estimate of the result of this pass. It costs a
 	// copy of the image, so it is made only when asked for, and can be asked for
@@ -112,6 +116,12 @@ type Report struct {
 	Overlap    int    `json:"overlap"`
 	Windows    int    `json:"windows"` // of the last pass
 	SIMD       string `json:"simd"`    // instruction tier; others differ in rounding
+
+	// Draws is how many draws the image sums up, of which the first had Seed, see
+	// [DrawSeed]; 0 says that it is one. Statistic says how: [StatisticMean] or
+	// [StatisticDeviation].
+	Draws     int    `json:"draws,omitempty"`
+	Statistic string `json:"statistic,omitempty"`
 }
 
 // ConstantError is a result without any content from an image that has some.

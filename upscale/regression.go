@@ -1,6 +1,7 @@
 package upscale
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -31,8 +32,19 @@ func (u *Upscaler) checkRegression(o Options) error {
 
 // regress sets y to the y0 that one call gives in pass i, window by window.
 func (r *run) regress(y []float32, i int, d *Denoiser, target residual) error {
+	if err := regress(r.ctx, y, d); err != nil {
+		return err
+	}
+	if onStep := r.stepCallback(i, target); onStep != nil {
+		onStep(refine.Step{Steps: 1, Gamma: 1, Y: y, Y0: y})
+	}
+	return nil
+}
+
+// regress asks the network once for every window.
+func regress(ctx context.Context, y []float32, d *Denoiser) error {
 	// The network does not look at the noisy image; the condition has its size.
-	if err := d.Denoise(r.ctx, y, d.x, 0); err != nil {
+	if err := d.Denoise(ctx, y, d.x, 0); err != nil {
 		return err
 	}
 	for k, v := range y {
@@ -40,8 +52,23 @@ func (r *run) regress(y []float32, i int, d *Denoiser, target residual) error {
 			return fmt.Errorf("regression: %w: element %d is %g; the network's weights or its input are broken", refine.ErrNotFinite, k, v)
 		}
 	}
-	if onStep := r.stepCallback(i, target); onStep != nil {
-		onStep(refine.Step{Steps: 1, Gamma: 1, Y: y, Y0: y})
-	}
 	return nil
+}
+
+// predict returns what the predictor makes of x, the bicubic enlargement in pass i:
+// the condition of the refinement.
+func (r *run) predict(x []float32, i int, onWindow func(done, total int)) ([]float32, error) {
+	d, free, err := r.predictor.denoiser(r.first[i], x, r.o.Threads)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
+	d.OnWindow = onWindow
+	y := make([]float32, len(x))
+	if err := regress(r.ctx, y, d); err != nil {
+		return nil, err
+	}
+	residual{factor: float32(r.predictor.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}.image(y, y)
+	clamp(y, -1, 1)
+	return y, nil
 }

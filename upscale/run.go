@@ -71,24 +71,24 @@ func (r *run) resize(pix []float32, from, to size) ([]float32, error) {
 // pass enlarges low (the pixels at the input size of pass i) by the model's
 // scale.
 func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
-	plan, in := r.plans[i], r.passes[i]
+	in := r.passes[i]
 	out := in.times(r.cfg.Scale)
 	x, err := r.condition(low, in, out, depth)
 	if err != nil {
 		return nil, err
 	}
-	h, w := plan.WindowSize()
-	key := networkKey{h, w, r.o.Threads}
-	net, err := r.take(key)
+	onWindow := r.windowCallback(i)
+	if r.predictor != nil {
+		if x, err = r.predict(x, i, onWindow); err != nil {
+			return nil, fmt.Errorf("pass %d of %d: predictor: %w", i+1, len(r.passes), err)
+		}
+	}
+	denoiser, free, err := r.denoiser(r.plans[i], x, r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
-	defer r.give(key, net)
-	denoiser, err := NewDenoiser(plan, net, x)
-	if err != nil {
-		return nil, err
-	}
-	denoiser.OnWindow = r.windowCallback(i)
+	defer free()
+	denoiser.OnWindow = onWindow
 	target := residual{factor: float32(r.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}
 	if target.consistent, err = r.consistency(low, in, out, target); err != nil {
 		return nil, err
@@ -107,6 +107,23 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 		_, err = r.settle(y, out, low, in, depth)
 	}
 	return y, err
+}
+
+// denoiser conditions the network on x. The function that it returns gives the
+// network back.
+func (u *Upscaler) denoiser(plan *Plan, x []float32, threads int) (*Denoiser, func(), error) {
+	h, w := plan.WindowSize()
+	key := networkKey{h, w, threads}
+	net, err := u.take(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := NewDenoiser(plan, net, x)
+	if err != nil {
+		u.give(key, net)
+		return nil, nil, err
+	}
+	return d, func() { u.give(key, net) }, nil
 }
 
 // refine sets y to the y0 that pass i gives: Algorithm 2, or another sampler.
@@ -146,13 +163,16 @@ func (r *run) condition(low []float32, in, out size, depth int) ([]float32, erro
 // windowCallback counts windows for OnWindow.
 func (r *run) windowCallback(pass int) func(done, total int) {
 	call, calls := 0, refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps)
+	if r.predictor != nil {
+		calls++
+	}
 	return func(done, total int) {
 		if done == 1 {
 			call++
 		}
 		r.done++
 		if r.o.OnWindow != nil {
-			r.o.OnWindow(Progress{pass + 1, len(r.passes), call, calls, done, total, r.done, r.total})
+			r.o.OnWindow(Progress{Pass: pass + 1, Passes: len(r.passes), Call: call, Calls: calls, Window: done, Windows: total, done: r.done, total: r.total})
 		}
 	}
 }

@@ -20,6 +20,9 @@ type Upscaler struct {
 	cfg    model.Config
 	digest string
 	vars   *cpu.Variables
+	// predictor makes the condition from the bicubic enlargement; nil where that is
+	// the condition itself.
+	predictor *Upscaler
 	// levelOf is what the network takes for a noise level; nil for a regression.
 	levelOf func(diffusion.Gamma) float32
 
@@ -45,7 +48,14 @@ func New(m *model.Model) (*Upscaler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
 	}
-	return &Upscaler{cfg: m.Config, digest: m.Digest, vars: vars, levelOf: levelOf}, nil
+	u := &Upscaler{cfg: m.Config, digest: m.Digest, vars: vars, levelOf: levelOf}
+	if m.Predictor == nil {
+		return u, nil
+	}
+	if u.predictor, err = New(m.Predictor); err != nil {
+		return nil, fmt.Errorf("model %s: predictor: %w", m.Config.Name, err)
+	}
+	return u, nil
 }
 
 // Config is the model's.
@@ -59,8 +69,11 @@ func (u *Upscaler) Check(o Options) error {
 	return err
 }
 
-// Close frees the compiled network. The Upscaler can still be used.
+// Close frees the compiled networks. The Upscaler can still be used.
 func (u *Upscaler) Close() {
+	if u.predictor != nil {
+		u.predictor.Close()
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.net != nil {
@@ -131,6 +144,7 @@ type run struct {
 	target  size
 	passes  []size // input size of every run of the model
 	plans   []*Plan
+	first   []*Plan // of the predictor; empty without one
 	tile    int
 	overlap int
 	done    int // windows so far
@@ -152,23 +166,43 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 	}
 	r.passes = planPasses(r.in, r.target, u.cfg.Scale)
 	r.tile, r.overlap = u.windows(o)
-	calls := refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps)
 	for _, in := range r.passes {
-		out := in.times(u.cfg.Scale)
-		if err := o.checkPixels(out); err != nil {
+		if err := r.planPass(in.times(u.cfg.Scale)); err != nil {
 			return nil, err
 		}
-		plan, err := NewPlan(Geometry{
-			Height: out.h, Width: out.w, Multiple: u.cfg.Network.Multiple(), Window: r.tile, Overlap: r.overlap,
-			Least: u.cfg.Network.ImageSize, Fit: local(u.cfg.Network),
-		})
-		if err != nil {
-			return nil, err
-		}
-		r.plans = append(r.plans, plan)
-		r.total += calls * plan.Windows()
 	}
 	return r, nil
+}
+
+// planPass plans the windows of a pass that makes an image of the given size.
+func (r *run) planPass(out size) error {
+	if err := r.o.checkPixels(out); err != nil {
+		return err
+	}
+	plan, err := r.plan(out, r.tile, r.overlap)
+	if err != nil {
+		return err
+	}
+	r.plans = append(r.plans, plan)
+	r.total += refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps) * plan.Windows()
+	if r.predictor == nil {
+		return nil
+	}
+	tile, overlap := r.predictor.windows(r.o)
+	if plan, err = r.predictor.plan(out, tile, overlap); err != nil {
+		return fmt.Errorf("predictor: %w", err)
+	}
+	r.first = append(r.first, plan)
+	r.total += plan.Windows()
+	return nil
+}
+
+// plan covers an image with the network's windows.
+func (u *Upscaler) plan(out size, tile, overlap int) (*Plan, error) {
+	return NewPlan(Geometry{
+		Height: out.h, Width: out.w, Multiple: u.cfg.Network.Multiple(), Window: tile, Overlap: overlap,
+		Least: u.cfg.Network.ImageSize, Fit: local(u.cfg.Network),
+	})
 }
 
 // report describes the finished run.

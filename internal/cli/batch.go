@@ -32,9 +32,11 @@ type batch struct {
 type event struct {
 	Event    string      `json:"event"` // start, step, done, skip, error, summary
 	Input    string      `json:"input,omitempty"`
-	Output   string      `json:"output,omitempty"`
+	Output   string      `json:"output,omitempty"` // with --samples, the mean
 	Images   int         `json:"images,omitempty"`
 	Seed     *uint64     `json:"seed,omitempty"`
+	Draw     int         `json:"draw,omitempty"`
+	Draws    int         `json:"draws,omitempty"`
 	Pass     int         `json:"pass,omitempty"`
 	Step     int         `json:"step,omitempty"`
 	Steps    int         `json:"steps,omitempty"`
@@ -44,6 +46,7 @@ type event struct {
 	Height   int         `json:"height,omitempty"`
 	Seconds  float64     `json:"seconds,omitempty"`
 	Report   *sr3.Report `json:"report,omitempty"`
+	Samples  *setReport  `json:"samples,omitempty"`
 	Notes    []string    `json:"notes,omitempty"`
 	Error    string      `json:"error,omitempty"`
 	Reason   string      `json:"reason,omitempty"`
@@ -61,7 +64,7 @@ func (b *batch) emit(e event) {
 
 // run makes all images and says how it went.
 func (b *batch) run(ctx context.Context, list *jobList) error {
-	b.emit(event{Event: "start", Images: len(list.jobs), Seed: &b.flags.options.Seed})
+	b.emit(event{Event: "start", Images: len(list.jobs), Seed: &b.flags.options.Seed, Draws: b.flags.samples})
 	if b.flags.seed == "-1" && !b.flags.json {
 		fmt.Fprintf(b.streams.err, "sr3: seed %d\n", b.flags.options.Seed)
 	}
@@ -104,22 +107,20 @@ func (b *batch) finish(list *jobList) error {
 
 // one makes one image. In a batch an output that exists is skipped.
 func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
-	if exists, err := b.outputExists(j); err != nil {
+	outputs := b.flags.outputs(j)
+	if exist, err := b.inTheWay(outputs, inBatch); err != nil {
 		return err
-	} else if exists {
-		if !inBatch {
-			return fmt.Errorf("%s exists already; give --overwrite to replace it, or another name to -o", j.out)
-		}
+	} else if exist {
 		b.skipped++
-		b.emit(event{Event: "skip", Input: j.in, Output: j.out, Reason: "the output exists"})
+		b.emit(event{Event: "skip", Input: j.in, Output: b.flags.mainOutput(j), Reason: "the output exists"})
 		return nil
 	}
 	format, err := b.flags.formatFor(j)
 	if err != nil {
 		return err
 	}
-	if j.out != stdio {
-		if err := runfiles.CheckWritable(j.out); err != nil {
+	for _, path := range outputs {
+		if err := runfiles.CheckWritable(path); err != nil {
 			return err
 		}
 	}
@@ -128,14 +129,14 @@ func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
 	if err != nil {
 		return err
 	}
+	if b.flags.samples > 0 {
+		return b.set(ctx, j, img, format, start)
+	}
 	out, err := b.up.Upscale(ctx, img, b.optionsFor(j))
 	if err != nil {
 		return fmt.Errorf("%s: %w", j.in, err)
 	}
-	report, _ := sr3.ReportOf(out)
-	if b.flags.noMetadata {
-		delete(out.Meta.Text, sr3.TextKey)
-	}
+	report := b.takeReport(out)
 	notes, err := b.write(ctx, j, out, format)
 	if err != nil {
 		return err
@@ -145,6 +146,16 @@ func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
 	return nil
 }
 
+// takeReport returns how an image was made, and takes it out if it is not to be
+// stored.
+func (b *batch) takeReport(img *sr3.Image) sr3.Report {
+	report, _ := sr3.ReportOf(img)
+	if b.flags.noMetadata {
+		delete(img.Meta.Text, sr3.TextKey)
+	}
+	return report
+}
+
 // announce reports a finished image.
 func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, took time.Duration) {
 	b.meter.clear()
@@ -152,11 +163,16 @@ func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, t
 	if b.flags.json || b.flags.quiet {
 		return
 	}
-	for _, n := range notes {
-		fmt.Fprintf(b.streams.err, "sr3: %s: note: %s\n", j.in, n)
-	}
+	b.tell(j, notes)
 	if j.out != stdio {
 		fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s  %s\n", j.out, out.Width, out.Height, r.Model, howMade(r), shortDuration(took))
+	}
+}
+
+// tell writes notes for people.
+func (b *batch) tell(j job, notes []string) {
+	for _, n := range notes {
+		fmt.Fprintf(b.streams.err, "sr3: %s: note: %s\n", j.in, n)
 	}
 }
 
@@ -164,7 +180,12 @@ func (b *batch) announce(j job, out *sr3.Image, r *sr3.Report, notes []string, t
 func howMade(r *sr3.Report) string {
 	how := "regression"
 	if r.Objective != model.ObjectiveRegression {
-		how = fmt.Sprintf("%s, %s, seed %d", r.Sampler, plural(r.Steps, "step"), r.Seed)
+		how = fmt.Sprintf("%s, %s, ", r.Sampler, plural(r.Steps, "step"))
+		if r.Draws > 0 {
+			how += fmt.Sprintf("%s of %d draws, seeds %d to %d", r.Statistic, r.Draws, r.Seed, upscale.DrawSeed(r.Seed, r.Draws-1))
+		} else {
+			how += fmt.Sprintf("seed %d", r.Seed)
+		}
 	}
 	if r.Consistent {
 		how += ", consistent"
@@ -183,19 +204,48 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// outputExists reports whether a file is in the way.
-func (b *batch) outputExists(j job) (bool, error) {
-	if j.out == stdio || b.flags.overwrite {
+// outputs are the files that a job writes.
+func (f *upscaleFlags) outputs(j job) []string {
+	switch {
+	case j.out == stdio:
+		return nil
+	case f.samples > 0:
+		return f.setOf(j).all()
+	}
+	return []string{j.out}
+}
+
+// mainOutput is the one to name where there is room for one.
+func (f *upscaleFlags) mainOutput(j job) string {
+	if f.samples > 0 {
+		return f.setOf(j).mean
+	}
+	return j.out
+}
+
+// inTheWay reports whether all outputs exist. In a batch that is no error; some of
+// them is.
+func (b *batch) inTheWay(outputs []string, inBatch bool) (bool, error) {
+	if b.flags.overwrite {
 		return false, nil
 	}
-	_, err := os.Lstat(j.out)
-	if err == nil {
-		return true, nil
+	var found []string
+	for _, path := range outputs {
+		if _, err := os.Lstat(path); err == nil {
+			found = append(found, path)
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return false, fmt.Errorf("write %s: %w", path, cause(err))
+		}
 	}
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case len(found) == 0:
 		return false, nil
+	case !inBatch:
+		return false, fmt.Errorf("%s exists already; give --overwrite to replace it, or another name to -o", found[0])
+	case len(found) < len(outputs):
+		return false, fmt.Errorf("%s exists already, but only %d of the %d files that belong together; give --overwrite to make them again", found[0], len(found), len(outputs))
 	}
-	return false, fmt.Errorf("write %s: %w", j.out, cause(err))
+	return true, nil
 }
 
 // formatFor is the format to write. It is found before the work, not after it.
@@ -228,11 +278,15 @@ func (b *batch) optionsFor(j job) sr3.Options {
 	share := 0.0
 	o.OnWindow = func(p upscale.Progress) {
 		share = p.Share()
-		b.meter.update(share, fmt.Sprintf("step %d/%d", p.Call, p.Calls))
+		what := fmt.Sprintf("step %d/%d", p.Call, p.Calls)
+		if p.Draws > 0 {
+			what = fmt.Sprintf("draw %d/%d, %s", p.Draw, p.Draws, what)
+		}
+		b.meter.update(share, what)
 	}
 	if b.flags.json {
 		o.OnStep = func(s sr3.Step) {
-			b.emit(event{Event: "step", Input: j.in, Pass: s.Pass, Step: s.Index, Steps: s.Steps, Gamma: float64(s.Gamma), Progress: share})
+			b.emit(event{Event: "step", Input: j.in, Draw: s.Draw, Draws: s.Draws, Pass: s.Pass, Step: s.Index, Steps: s.Steps, Gamma: float64(s.Gamma), Progress: share})
 		}
 	}
 	return o
@@ -245,10 +299,8 @@ func (b *batch) write(ctx context.Context, j job, out *sr3.Image, format string)
 	}
 	o := imageio.Options{Format: format, Quality: b.flags.quality}
 	if j.out != stdio {
-		if dir := filepath.Dir(j.out); dir != "." {
-			if err := os.MkdirAll(dir, 0o777); err != nil {
-				return nil, fmt.Errorf("make folder %s: %w", dir, cause(err))
-			}
+		if err := makeFolder(filepath.Dir(j.out)); err != nil {
+			return nil, err
 		}
 		return imageio.WriteFile(j.out, out, o)
 	}
@@ -261,4 +313,12 @@ func (b *batch) write(ctx context.Context, j job, out *sr3.Image, format string)
 		return nil, fmt.Errorf("write standard output: %w", err)
 	}
 	return notes, nil
+}
+
+// makeFolder makes the folder of an output.
+func makeFolder(dir string) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return fmt.Errorf("make folder %s: %w", dir, cause(err))
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/spf13/cobra"
 )
@@ -32,12 +33,28 @@ const (
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+	args     []string // of the program, as typed
+}
+
+// commandLine is what was typed, quoted as a shell wants it.
+func (s *streams) commandLine() string {
+	line := "sr3"
+	for _, arg := range s.args {
+		plain := arg != "" && !strings.ContainsFunc(arg, func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_=+./:,@%", r)
+		})
+		if !plain {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		line += " " + arg
+	}
+	return line
 }
 
 // Run carries out a command line, without the program's name, and returns the
 // exit code. Cancelling ctx stops it cleanly with code 130.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	s := &streams{in: stdin, out: stdout, err: stderr}
+	s := &streams{in: stdin, out: stdout, err: stderr, args: args}
 	root := newRoot(s)
 	root.SetArgs(withDefaultCommand(root, args))
 	root.SetIn(stdin)

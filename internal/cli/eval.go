@@ -28,6 +28,7 @@ type evalFlags struct {
 	out       string
 	modelsDir string
 	own       bool
+	sheet     eval.Sheet
 	threads   int
 	json      bool
 	quiet     bool
@@ -44,7 +45,8 @@ each --method enlarge them, measures the results and writes a report.
 A method is one of
   bicubic, lanczos, nearest     filters, byte for byte as Pillow's
   sr3:MODEL[,KEY=VALUE...]      a model by name or file, with settings: steps,
-                                sampler, schedule, variance, eta, seed, tile, overlap
+                                sampler, schedule, variance, eta, seed, tile, overlap;
+                                samples=K measures the mean of K draws
   regression:MODEL[,...]        a model that computes the result in one pass
   NAME=DIR                      images that another program made, found by name
 and is a row of the table in the order given. name=LABEL among the settings of a
@@ -115,6 +117,8 @@ func (f *evalFlags) register(cmd *cobra.Command) {
 	f.networks.register(fl)
 	fl.StringVarP(&f.out, "out", "o", "", "the folder of the report")
 	fl.BoolVar(&f.own, "own-images", false, "measure each method on all images it has results for")
+	fl.StringVar(&f.sheet.Path, "sheet", "", "also write a contact sheet of crops: FILE.png, .webp or .jpg")
+	fl.IntVar(&f.sheet.Crops, "sheet-crops", 20, "how many crops are on the contact sheet")
 	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
@@ -136,7 +140,7 @@ func (f *evalFlags) run(cmd *cobra.Command, s *streams) error {
 	if err != nil {
 		return err
 	}
-	cfg := eval.Config{Data: f.data, Out: f.out, Threads: threadsOrAll(f.threads), Own: f.own}
+	cfg := eval.Config{Data: f.data, Out: f.out, Threads: threadsOrAll(f.threads), Own: f.own, Sheet: f.sheet}
 	opener := &baseline.Opener{Threads: cfg.Threads, OpenModel: func(name string) (*model.Model, error) { return openModel(name, f.modelsDir) }}
 	defer opener.Close()
 	start := evalEvent{Event: "start", Out: f.out}
@@ -171,6 +175,8 @@ func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
 		return nil, usagef("--data is needed: a folder of true images")
 	case f.out == "":
 		return nil, usagef("--out is needed: the folder of the report")
+	case f.sheet.Path != "" && (f.sheet.Crops < 1 || f.sheet.Crops > 200):
+		return nil, usagef("--sheet-crops %d: want 1 to 200", f.sheet.Crops)
 	case len(f.methods) == 0:
 		return nil, usagef("--method is needed, for each row of the table one: try --method bicubic --method sr3:%s", model.DefaultName)
 	}

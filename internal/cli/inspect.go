@@ -242,7 +242,11 @@ func (r *inspection) printMade(s *streams) {
 	if made.Objective == model.ObjectiveRegression {
 		fmt.Fprintf(s.out, "settings    x%.4g, %s\n", made.Scale, regressionText)
 	} else {
-		fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d\n", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
+		fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
+		if made.Draws > 0 {
+			fmt.Fprintf(s.out, ", %s of %d draws", made.Statistic, made.Draws)
+		}
+		fmt.Fprintln(s.out)
 	}
 	if made.Consistent {
 		fmt.Fprintln(s.out, "consistent  reduced to the size of the image it was made from, it is that image, to within rounding")

@@ -58,7 +58,7 @@ func planJobs(r jobRequest) (*jobList, error) {
 		list.batch = list.batch || folder
 	}
 	separateOutputs(list.jobs)
-	return list, checkNotInput(list.jobs)
+	return list, nil
 }
 
 // extension is that of results whose names are not given in full.
@@ -191,11 +191,27 @@ func separateOutputs(jobs []job) {
 	}
 }
 
-// checkNotInput refuses to replace an image by its own enlargement.
-func checkNotInput(jobs []job) error {
-	for _, j := range jobs {
-		if j.in != stdio && j.out != stdio && sameFile(j.in, j.out) {
-			return usagef("%s would be replaced by its result; give another name to -o", j.in)
+// checkNotInput refuses to replace an image by its own enlargement, and, where
+// outputs that exist are replaced, by that of any other. outputs lists the files
+// that a job writes.
+func checkNotInput(jobs []job, outputs func(job) []string, overwrite bool) error {
+	inputs := make([]os.FileInfo, len(jobs))
+	for i, j := range jobs {
+		if j.in != stdio {
+			inputs[i], _ = os.Stat(j.in)
+		}
+	}
+	for i, j := range jobs {
+		for _, path := range outputs(j) {
+			info, err := os.Stat(path)
+			if err != nil {
+				continue
+			}
+			for at, in := range inputs {
+				if in != nil && (at == i || overwrite) && os.SameFile(in, info) {
+					return usagef("%s would be replaced by the result of %s; give another name to -o", jobs[at].in, j.in)
+				}
+			}
 		}
 	}
 	return nil

@@ -26,10 +26,10 @@ sr3/models in your configuration folder), else by path.`,
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usagef("model has no command %q; it has list, show, new, import, export, edit and verify", args[0])
+			return usagef("model has no command %q; it has list, show, card, new, import, export, edit and verify", args[0])
 		},
 	}
-	cmd.AddCommand(newModelList(s), newModelShow(s), newModelNew(s), newModelImport(s), newModelExport(s), newModelEdit(s), newModelVerify(s))
+	cmd.AddCommand(newModelList(s), newModelShow(s), newModelCard(s), newModelNew(s), newModelImport(s), newModelExport(s), newModelEdit(s), newModelVerify(s))
 	return cmd
 }
 
@@ -151,11 +151,13 @@ type modelDescription struct {
 	Config     model.Config `json:"config"`
 	Parameters int64        `json:"parameters"`
 	Digest     string       `json:"digest"`
-	Card       string       `json:"card,omitempty"`
+	// Weights is the digest of the weights alone.
+	Weights string `json:"weights_digest"`
+	Card    string `json:"card,omitempty"`
 }
 
 func describeModel(m *model.Model) modelDescription {
-	return modelDescription{m.Config, m.Parameters(), m.Digest, m.Card}
+	return modelDescription{m.Config, m.Parameters(), m.Digest, m.WeightsDigest(), m.Card}
 }
 
 // regressionText says what a regression is.
@@ -165,7 +167,7 @@ const regressionText = "regression, one call of the network"
 func printModel(s *streams, m *model.Model) error {
 	c := m.Config
 	n := c.Network
-	fmt.Fprintf(s.out, "model       %s, x%d\ndigest      %s\n", c.Name, c.Scale, m.Digest)
+	fmt.Fprintf(s.out, "model       %s, x%d\ndigest      %s\nweights     %s (SHA-256 of the weights alone)\n", c.Name, c.Scale, m.Digest, m.WeightsDigest())
 	fmt.Fprintf(s.out, "network     %s, %d parameters, channels %d x %v, %d blocks, fold %d, made for %d pixels\n",
 		n.Family, m.Parameters(), n.Channels, n.Multipliers, n.Blocks, max(n.Fold, 1), n.ImageSize)
 	if c.Regression() {
@@ -174,6 +176,10 @@ func printModel(s *streams, m *model.Model) error {
 		fmt.Fprintf(s.out, "diffusion   predicts %s, residual %v, gamma drawn by %s, trained with %s\n",
 			c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
 		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s\n", c.Inference.Sampler, c.Inference.Steps, c.Inference.Schedule.Kind)
+	}
+	if p := c.Predictor; p != nil {
+		fmt.Fprintf(s.out, "predictor   %s: %s, %d parameters of these, channels %d x %v, %d blocks; its result is the condition\n",
+			p.Name, p.Network.Family, m.Predictor.Parameters(), p.Network.Channels, p.Network.Multipliers, p.Network.Blocks)
 	}
 	for _, line := range [][2]string{{"for", c.TrainedFor}, {"licence", c.Licence}, {"source", c.Source}} {
 		if line[1] != "" {

@@ -29,8 +29,14 @@ dots; values are JSON, and what is not is text. Unknown keys are errors.`,
 			if err != nil {
 				return err
 			}
+			recorded := m.CheckRecord() == nil
 			if m.Config, err = editConfig(m.Config, sets); err != nil {
 				return err
+			}
+			if recorded { // name and licence stand in the card too
+				if err := m.SetRecord(*m.Record); err != nil {
+					return err
+				}
 			}
 			text, err := readOptional(card)
 			if err != nil {

@@ -14,6 +14,7 @@ import (
 type exportFlags struct {
 	output, dtype     string
 	overwrite, asONNX bool
+	predictor         bool
 	side              int
 	network           onnx.Options
 }
@@ -33,10 +34,14 @@ operator set 17). The file is for images of one size, which is that of the resul
 gamma [N,1] is the noise level sqrt(gamma); the output is the raw prediction
 [N,3,H,W]. Models conditioned on a timestep have timestep instead of gamma. Regressions
 take zeros for the noisy image and for the level. Weights of 2 GiB and more go to
-FILE.onnx.data, which must stay beside it.`,
+FILE.onnx.data, which must stay beside it.
+
+With --predictor it is the predictor of a model that has one which is written: the
+regression that makes the condition.`,
 		Example: `  sr3 model export photo-x4 -o photo-x4.safetensors
   sr3 model export photo-x4 -o full.safetensors --dtype f32
-  sr3 model export photo-x4 --onnx -o photo-x4.onnx --side 1024`,
+  sr3 model export photo-x4 --onnx -o photo-x4.onnx --side 1024
+  sr3 model export photo-x4 --predictor -o regression.safetensors`,
 		Args: nArgs(1, "one model"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if f.asONNX {
@@ -51,6 +56,9 @@ FILE.onnx.data, which must stay beside it.`,
 			if err != nil {
 				return err
 			}
+			if m, err = f.part(m); err != nil {
+				return err
+			}
 			return saveModel(s, m, f.output, as)
 		},
 	}
@@ -58,12 +66,24 @@ FILE.onnx.data, which must stay beside it.`,
 	fl.StringVarP(&f.output, "output", "o", "", "file to write")
 	fl.StringVar(&f.dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
 	fl.BoolVar(&f.overwrite, "overwrite", false, "replace a file that exists")
+	fl.BoolVar(&f.predictor, "predictor", false, "write the model's predictor instead of the model")
 	fl.BoolVar(&f.asONNX, "onnx", false, "write the network as ONNX")
 	fl.IntVar(&f.side, "side", 0, "with --onnx: height and width of the images (default: what the network is made for)")
 	fl.IntVar(&f.network.Height, "height", 0, "with --onnx: height of the images (default: --side)")
 	fl.IntVar(&f.network.Width, "width", 0, "with --onnx: width of the images (default: --side)")
 	fl.IntVar(&f.network.Batch, "batch", 1, "with --onnx: images in a call")
 	return cmd
+}
+
+// part is the model, or its predictor where that is asked for.
+func (f *exportFlags) part(m *model.Model) (*model.Model, error) {
+	switch {
+	case !f.predictor:
+		return m, nil
+	case m.Predictor == nil:
+		return nil, usagef("--predictor: model %s has none; its condition is the bicubic enlargement", m.Config.Name)
+	}
+	return m.Predictor, nil
 }
 
 func (f *exportFlags) exportONNX(cmd *cobra.Command, s *streams, name string) error {
@@ -85,6 +105,9 @@ func (f *exportFlags) exportONNX(cmd *cobra.Command, s *streams, name string) er
 	}
 	m, err := model.Open(name)
 	if err != nil {
+		return err
+	}
+	if m, err = f.part(m); err != nil {
 		return err
 	}
 	o.Version = currentVersion().Version

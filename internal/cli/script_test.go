@@ -118,17 +118,27 @@ func number(ts *testscript.TestScript, s string) int {
 // TestInterrupt checks that a cancelled command leaves nothing behind.
 func TestInterrupt(t *testing.T) {
 	t.Setenv("SR3_MODELS", t.TempDir())
-	ctx, cancel := context.WithCancel(t.Context())
-	out := filepath.Join(t.TempDir(), "out.png")
-	stop := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
-	code := Run(ctx, []string{"upscale", "../../testdata/coffee.png", "-n", "../../testdata/untrained-x4.safetensors",
-		"-o", out, "--steps", "200", "-t", "32"}, nil, stop, stop)
-	if code != ExitInterrupted {
-		t.Errorf("exit code %d, want %d", code, ExitInterrupted)
-	}
-	left, err := os.ReadDir(filepath.Dir(out))
-	if err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v (%v)", left, err)
+	for name, args := range map[string][]string{"plain": {"--steps", "200"}, "samples": {"--samples", "300", "--json"}} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			out := filepath.Join(t.TempDir(), "out.png")
+			events := 0
+			stop := writerFunc(func(p []byte) (int, error) {
+				if events++; name == "plain" || events == 12 { // after some draws
+					cancel()
+				}
+				return len(p), nil
+			})
+			code := Run(ctx, append([]string{"upscale", "../../testdata/coffee.png", "-n", "../../testdata/untrained-x4.safetensors",
+				"-o", out, "-t", "32"}, args...), nil, stop, stop)
+			if code != ExitInterrupted {
+				t.Errorf("exit code %d, want %d", code, ExitInterrupted)
+			}
+			left, err := os.ReadDir(filepath.Dir(out))
+			if err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v (%v)", left, err)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +19,7 @@ type trainFlags struct {
 	config    string
 	sets      []string
 	init      string
+	predictor string
 	opt       string
 	shardMB   int
 	steps     int
@@ -43,19 +45,31 @@ Stop it with Ctrl-C, or in any other way, and give the same command again: it go
 on from the last checkpoint, and the result is the one it would have been without
 the interruption, bit for bit.
 
+The model carries a card: images with their sources and licences (of data.manifest, or
+of a manifest.tsv beside them), command, configuration, machine, time and the curve of
+the loss; see "sr3 model card". The configuration of a card or of a run directory
+trains the model again: with --config, --out may be left out and is runs/NAME, and
+folders that the current one has not are looked for beside the file.
+
 Without --config the configuration is that of the default model, a small network
 for photographs four times larger; --dry-run prints it.
 
 --objective regression trains the paper's baseline instead: the same network, but it
 maps the enlarged image to the result in one call, with the mean squared error. With
 --val, best.safetensors is the model that had the highest PSNR on held-out images
-(of a refinement: the lowest loss).`,
+(of a refinement: the lowest loss).
+
+--predictor MODEL trains a network that refines what such a regression leaves out,
+instead of what bicubic enlargement does: the regression's result is the condition,
+and the residual target is relative to it. The trained model holds both.`,
 		Example: `  sr3 train --data photos --out runs/mine
   sr3 train --data photos --out runs/mine --dry-run
+  sr3 train --config docs/models/mine/config.toml --data photos --val held-out
   sr3 train --data faces.tar --out runs/faces --set model.preset=faces16-128 --set model.scale=8 --set data.crop=128
   sr3 train --data photos --out runs/finer --init runs/mine/model.safetensors --set train.rate=5e-5
   sr3 train --data faces --out runs/faces --init faces.safetensors --optimizer I640000_E37_opt.pth
   sr3 train --data photos --val held-out --out runs/baseline --objective regression
+  sr3 train --data photos --val held-out --out runs/photo --predictor runs/baseline/best.safetensors --set diffusion.residual=10
   sr3 upscale photo.jpg -n runs/mine/model.safetensors`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, s) },
@@ -63,10 +77,11 @@ maps the enlarged image to the result in one call, with the mean squared error. 
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.data, "data", nil, "folder, .tar file or image to train on; may be repeated")
 	fl.StringArrayVar(&f.val, "val", nil, "folder, .tar file or image held out for pictures and validation; may be repeated")
-	fl.StringVar(&f.out, "out", "", "run directory")
+	fl.StringVar(&f.out, "out", "", "run directory (with --config: runs/NAME)")
 	fl.StringVar(&f.config, "config", "", "configuration (TOML)")
 	fl.StringArrayVar(&f.sets, "set", nil, "change a setting, as in --set train.rate=1e-4; may be repeated")
 	fl.StringVar(&f.init, "init", "", "begin with the weights of this model, with a fresh optimiser")
+	fl.StringVar(&f.predictor, "predictor", "", "refine what this regression leaves out; short for --set model.predictor=MODEL")
 	fl.StringVar(&f.opt, "optimizer", "", "with --init: go on with the Adam state that PyTorch saved beside the weights (I..._opt.pth)")
 	fl.IntVar(&f.shardMB, "shard-mb", 0, "also write the state as files of at most so many MiB")
 	fl.StringVar(&f.objective, "objective", "", "sr3 (the default) or regression, short for --set train.objective=NAME")
@@ -96,9 +111,13 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 	if err != nil {
 		return err
 	}
+	if f.out == "" && f.config != "" && !f.dryRun {
+		return usagef("--out is needed: model.name %q is no name for a folder", cfg.Model.Name)
+	}
 	m := newMeter(s.err, f.quiet || f.json)
 	m.begin("train")
-	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, Optimizer: f.opt, DryRun: f.dryRun}
+	opt := train.Options{Config: cfg, OutDir: f.out, Data: f.data, Init: f.init, Optimizer: f.opt, DryRun: f.dryRun,
+		Command: s.commandLine(), Program: currentVersion().program()}
 	switch {
 	case f.dryRun:
 		opt.Log = s.out
@@ -126,7 +145,7 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 
 // load reads the configuration and checks the flags.
 func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
-	if f.out == "" && !f.dryRun {
+	if f.out == "" && f.config == "" && !f.dryRun {
 		return train.Config{}, usagef("--out is needed: the run directory")
 	}
 	if cmd.Flags().Changed("objective") {
@@ -138,6 +157,9 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	if cmd.Flags().Changed("steps") {
 		f.sets = append(f.sets, fmt.Sprintf("train.steps=%d", f.steps))
 	}
+	if f.predictor != "" {
+		f.sets = append(f.sets, "model.predictor="+f.predictor)
+	}
 	if f.threads > 0 {
 		f.sets = append(f.sets, fmt.Sprintf("train.threads=%d", f.threads))
 	}
@@ -147,6 +169,9 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	cfg, err := train.LoadInitConfig(f.out, f.init, f.config, f.sets)
 	if err != nil {
 		return cfg, err
+	}
+	if f.out == "" && filepath.IsLocal(cfg.Model.Name) && filepath.Base(cfg.Model.Name) == cfg.Model.Name {
+		f.out = filepath.Join("runs", cfg.Model.Name)
 	}
 	if f.val != nil {
 		cfg.Data.Val = f.val

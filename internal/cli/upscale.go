@@ -13,6 +13,7 @@ import (
 	"github.com/sr3-go/sr3"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // maxScale is the largest scale that package upscale takes.
@@ -35,6 +36,8 @@ type upscaleFlags struct {
 	quiet      bool
 	noMetadata bool
 	gpu        int
+	samples    int     // draws; 0 for the plain result
+	deviation  float64 // full scale of maps, in 1/255
 	options    sr3.Options
 }
 
@@ -55,12 +58,20 @@ and settings give the same bytes on any number of threads, and are stored in the
 result: "sr3 inspect FILE" shows them. A model that is a regression (see "sr3 train
 --help") has one result; it takes no --seed, --steps, --sampler, --schedule and --eta.
 
+What the model made up shows where possible results differ. --samples K writes K of
+them instead of one, those of the seeds from --seed on (the first is the result
+without --samples), their mean, and a map of their standard deviation: black where
+the image decides, light where the model invents. NAME_sr3_x4.png becomes
+NAME_sr3_x4.sample-0.png and so on, NAME_sr3_x4.mean.png and
+NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
+
 Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
 interrupted. Nothing is ever half-written.`,
 		Example: `  sr3 upscale photo.jpg
   sr3 upscale photo.jpg -o large.webp -s 2
   sr3 upscale photos -o large --json
   sr3 upscale photo.jpg -w 3840 --steps 40 --seed -1
+  sr3 upscale photo.jpg --samples 8
   sr3 upscale photo.jpg -n my-model.safetensors --sampler ancestral --steps 200
   curl -s https://example.org/a.png | sr3 upscale - > a4.png`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -89,6 +100,8 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim, 0 to 1")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
 	fl.BoolVar(&o.Consistent, "consistent", false, "make the result's reduction equal the input")
+	fl.IntVar(&f.samples, "samples", 0, "write this many possible results, their mean and a map of where they differ")
+	fl.Float64Var(&f.deviation, "deviation-scale", upscale.DefaultDeviationScale, "standard deviation, in 1/255, of the map's lightest colour")
 	fl.IntVarP(&o.Tile, "tile", "t", 0, "side of the windows in output pixels; 0 chooses one")
 	addThreads(fl, &o.Threads)
 	fl.StringVarP(&f.format, "format", "f", "", "png, jpg, webp or tiff (default: from -o, else png)")
@@ -117,7 +130,7 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 		return err
 	}
 	defer up.Close()
-	if err := up.Check(f.options); err != nil {
+	if err := f.checkModel(up); err != nil {
 		return usagef("%w", err)
 	}
 	list, err := planJobs(jobRequest{inputs: f.inputs, output: f.output, format: f.format, suffix: f.suffix(up.Scale())})
@@ -126,6 +139,12 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	}
 	if _, err := f.formatFor(list.jobs[0]); err != nil {
 		return usagef("-o: %w", err)
+	}
+	if err := checkNotInput(list.jobs, f.outputs, f.overwrite); err != nil {
+		return err
+	}
+	if f.samples > 0 && list.jobs[0].out == stdio {
+		return usagef("--samples writes several files, which do not fit into standard output; give -o a file or a folder")
 	}
 	if f.json && list.jobs[0].out == stdio {
 		return usagef("--json and the image both want standard output; give -o a file")
@@ -160,10 +179,21 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 	if err := checkRefinement(o); err != nil {
 		return err
 	}
+	if err := f.checkSamples(cmd); err != nil {
+		return err
+	}
 	if _, err := (jobRequest{output: f.output, format: f.format}).extension(); err != nil {
 		return err
 	}
 	return f.parseSeed()
+}
+
+// checkModel finds what the model cannot do.
+func (f *upscaleFlags) checkModel(up *sr3.Upscaler) error {
+	if f.samples > 0 {
+		return up.CheckSamples(f.options, f.samples)
+	}
+	return up.Check(f.options)
 }
 
 // checkRefinement finds names and numbers that no model could take.

@@ -43,6 +43,18 @@ func currentVersion() versionInfo {
 	return v
 }
 
+// program is the version in a few words, as model cards have it.
+func (v versionInfo) program() string {
+	text := "sr3 " + v.Version
+	if v.Revision != "" {
+		text += ", revision " + v.Revision
+	}
+	if v.Modified {
+		text += " with changes"
+	}
+	return text + ", " + v.Go
+}
+
 func newVersion(s *streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{

@@ -210,12 +210,27 @@ func (g *gallery) strip(ctx context.Context, i int) (strip, error) {
 	if s := g.made[i]; s != nil {
 		return *s, nil
 	}
+	sample, results, err := g.results(ctx, i)
+	if err != nil {
+		return strip{}, err
+	}
+	s, err := g.draw(i, sample, results)
+	if err != nil {
+		return strip{}, fmt.Errorf("page: %s: %w", sample.name, err)
+	}
+	g.made[i] = s
+	return *s, nil
+}
+
+// results returns what an image was and what each method made of it; nil for a
+// method without a result.
+func (g *gallery) results(ctx context.Context, i int) (*sample, []*metric.Image, error) {
 	if ctx.Err() != nil {
-		return strip{}, context.Cause(ctx)
+		return nil, nil, context.Cause(ctx)
 	}
 	sample, err := g.Data.load(g.sources[i], g.Threads)
 	if err != nil {
-		return strip{}, err
+		return nil, nil, err
 	}
 	results := make([]*metric.Image, len(g.Methods))
 	for m, row := range g.rows[i] {
@@ -224,16 +239,11 @@ func (g *gallery) strip(ctx context.Context, i int) (strip, error) {
 		}
 		sr, err := g.again(ctx, sample, row, m)
 		if err != nil {
-			return strip{}, err
+			return nil, nil, err
 		}
 		results[m] = &sr
 	}
-	s, err := g.draw(i, sample, results)
-	if err != nil {
-		return strip{}, fmt.Errorf("page: %s: %w", sample.name, err)
-	}
-	g.made[i] = s
-	return *s, nil
+	return sample, results, nil
 }
 
 // draw makes the strip's pictures.

@@ -40,6 +40,8 @@ type Config struct {
 	// Own measures each method on all images it has results for and marks those
 	// that have fewer. Otherwise all are measured on the images common to all.
 	Own bool
+	// Sheet, if its path is not empty, asks for a contact sheet.
+	Sheet Sheet
 
 	// OnProgress, if set, is told how far the work is.
 	OnProgress func(Progress)
@@ -172,7 +174,10 @@ func (e *evaluation) run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, e.write(ctx, r)
+	if err := e.write(ctx, r); err != nil || e.Sheet.Path == "" {
+		return r, err
+	}
+	return r, e.drawSheet(ctx)
 }
 
 // image does one image with every method.

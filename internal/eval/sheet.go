@@ -1,0 +1,113 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/basicfont"
+	"golang.org/x/image/math/fixed"
+
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/internal/philox"
+	"github.com/sr3-go/sr3/metric"
+)
+
+// Sheet asks for a contact sheet: one picture of crops, a row each, as every method
+// has them and as they are in truth.
+type Sheet struct {
+	Path  string // .png, .webp or .jpg
+	Crops int    // rows, at least 1
+}
+
+const (
+	sheetGap   = 4  // between tiles, in pixels
+	sheetTitle = 16 // height of the line of names
+	sheetSeed  = 1  // of the windows that are drawn at random
+)
+
+// drawSheet writes the contact sheet. Images are taken evenly by name. In every
+// other row the crop is where methods differ most, which is where they fail; in the
+// rest it lies at random, so that easy parts are seen too.
+func (e *evaluation) drawSheet(ctx context.Context) error {
+	var whole []int
+	for i, rows := range e.rows {
+		if !lacks(rows) {
+			whole = append(whole, i)
+		}
+	}
+	if len(whole) == 0 {
+		return fmt.Errorf("contact sheet: no image has results of all methods")
+	}
+	g := &gallery{evaluation: e}
+	var tiles [][]metric.Image
+	for k := range e.Sheet.Crops {
+		i := whole[k*len(whole)/e.Sheet.Crops]
+		row, err := g.sheetRow(ctx, i, k)
+		if err != nil {
+			return fmt.Errorf("contact sheet: %s: %w", e.sources[i].name, err)
+		}
+		tiles = append(tiles, row)
+	}
+	var names []string
+	for _, m := range e.Methods {
+		names = append(names, m.Info().Name)
+	}
+	picture := paste(append(names, "truth"), tiles)
+	img, err := imageio.FromImage(picture)
+	if err != nil {
+		return fmt.Errorf("contact sheet: %w", err)
+	}
+	_, err = imageio.WriteFile(e.Sheet.Path, img, imageio.Options{})
+	return err
+}
+
+// lacks reports whether a method has no result.
+func lacks(rows []*Row) bool {
+	for _, r := range rows {
+		if r == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// sheetRow cuts row k of the sheet from image i.
+func (g *gallery) sheetRow(ctx context.Context, i, k int) ([]metric.Image, error) {
+	s, results, err := g.results(ctx, i)
+	if err != nil {
+		return nil, err
+	}
+	y, x, h, w := part(s, results)
+	if k%2 == 1 {
+		random, grid := philox.New(sheetSeed, uint64(k)), max(s.scale, 1)
+		y = random.Intn(0, (s.hr.Height-h)/grid+1) * grid
+		x = random.Intn(1, (s.hr.Width-w)/grid+1) * grid
+	}
+	var row []metric.Image
+	for _, sr := range results {
+		row = append(row, cut(*sr, y, x, h, w))
+	}
+	return append(row, cut(s.hr, y, x, h, w)), nil
+}
+
+// paste lays out the tiles on white, under their names.
+func paste(names []string, rows [][]metric.Image) *image.RGBA {
+	side := cropSide + sheetGap
+	out := image.NewRGBA(image.Rect(0, 0, len(names)*side-sheetGap, sheetTitle+len(rows)*side-sheetGap))
+	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
+	for c, name := range names {
+		text := font.Drawer{Dst: out, Src: image.NewUniform(color.Black), Face: basicfont.Face7x13, Dot: fixed.P(c*side, sheetTitle-4)}
+		text.DrawString(name[:min(len(name), cropSide/7)])
+	}
+	for r, row := range rows {
+		for c, tile := range row {
+			at := image.Rect(c*side, sheetTitle+r*side, c*side+tile.Width, sheetTitle+r*side+tile.Height)
+			draw.Draw(out, at, picture(tile), image.Point{}, draw.Src)
+		}
+	}
+	return out
+}

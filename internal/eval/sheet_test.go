@@ -1,0 +1,45 @@
+package eval
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestSheetShowsCropsOfResults finds every tile of the contact sheet in the images that it was cut from.
+func TestSheetShowsCropsOfResults(t *testing.T) {
+	dir, out := folder(t, 3), t.TempDir()
+	c := config(dir, out, fake{name: "one", shift: 3}, fake{name: "two", shift: 9, costly: true})
+	c.Sheet = Sheet{Path: filepath.Join(out, "sheet.png"), Crops: 5}
+	mustRun(t, c)
+	sheet, err := readRGB(c.Sheet.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	side := cropSide + sheetGap
+	if sheet.Width != 3*side-sheetGap || sheet.Height != sheetTitle+5*side-sheetGap {
+		t.Fatalf("%dx%d pixels", sheet.Width, sheet.Height)
+	}
+	at := func(row, column, y, x int) int { // red
+		return int(sheet.Pix[3*((sheetTitle+row*side+y)*sheet.Width+column*side+x)])
+	}
+	for row := range 5 {
+		same := 0
+		for y := range 16 {
+			for x := range 16 {
+				if at(row, 1, y, x)-at(row, 0, y, x) == 6 { // the shifts of the two methods differ by it
+					same++
+				}
+			}
+		}
+		if same != 256 {
+			t.Errorf("row %d: %d of 256 pixels are those of the results", row, same)
+		}
+		if at(row, 2, 0, 0) == 255 && at(row, 2, 5, 5) == 255 {
+			t.Errorf("row %d: no truth", row)
+		}
+	}
+	c.Sheet.Path = filepath.Join(out, "missing", "sheet.png")
+	if _, err := Run(t.Context(), c); err == nil {
+		t.Error("a sheet that cannot be written is no error")
+	}
+}

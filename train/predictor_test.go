@@ -1,0 +1,102 @@
+package train
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sr3-go/sr3/dataset"
+	"github.com/sr3-go/sr3/model"
+)
+
+// trained runs a few steps and returns the exported model.
+func trained(t *testing.T, data string, sets ...string) (*model.Model, string) {
+	t.Helper()
+	res := mustRun(t, Options{Config: tinyConfig(t, append(sets, "train.steps=6", "train.ema=0", "train.rate=1e-2")...), OutDir: t.TempDir(), Data: []string{data}})
+	m, err := model.Load(res.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, res.Model
+}
+
+// TestPredictorIsRefined trains behind a predictor: conditions are what the predictor makes of whole images, and the
+// exported model holds it and upscales like the trainer's pictures.
+func TestPredictorIsRefined(t *testing.T) {
+	data := wholeImages(t, 16)
+	first, path := trained(t, data, "train.objective=regression")
+	sets := []string{"model.predictor=" + path, "diffusion.residual=10"}
+	both, bothPath := trained(t, data, sets...)
+	if both.Predictor == nil || both.Predictor.Config.Diffusion.Residual != first.Config.Diffusion.Residual {
+		t.Fatal("the exported model has no predictor")
+	}
+	for name, w := range first.Weights {
+		if furthest(w, both.Predictor.Weights[name]) != 0 {
+			t.Fatalf("%s is not the predictor's", name)
+		}
+	}
+
+	cfg := tinyConfig(t, sets...)
+	cfg.Data.Dirs = []string{data}
+	opt := cfg.dataOptions(nil)
+	var free func()
+	var err error
+	if opt.Enlarge, free, err = predictorHook(first, 4); err != nil {
+		t.Fatal(err)
+	}
+	defer free()
+	set, err := dataset.Open(cfg.Data.Dirs, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt.Flip, opt.Rotate = false, false
+	s, err := newState(cfg, &Start{Weights: both.Weights})
+	if err != nil {
+		t.Fatal(err)
+	}
+	draw, err := newSampler(cfg, s, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer draw.close()
+	b, n := draw.pictures, 16*16*3
+	for i := range b.N {
+		want := upscaled(t, first, toBytes(b.HR[i*n:][:n]), 16, 16)
+		if d := furthest(want, b.X[i*n:][:n]); d > 0.5/127.5+1e-6 {
+			t.Errorf("condition %d is %g from the predictor's result, more than rounding", i, d)
+		}
+	}
+	if _, err := set.Batch(3); err != nil {
+		t.Fatal(err)
+	}
+
+	// Going on from the model takes its predictor too.
+	next, err := LoadInitConfig(t.TempDir(), bothPath, "", nil)
+	if err != nil || next.Model.Predictor != bothPath {
+		t.Fatalf("going on with predictor %q: %v", next.Model.Predictor, err)
+	}
+	if p, err := openPredictor(next); err != nil || !p.Config.Regression() {
+		t.Fatal(err)
+	}
+}
+
+func TestPredictorRefuses(t *testing.T) {
+	data := wholeImages(t, 16)
+	_, refines := trained(t, data)
+	_, regresses := trained(t, data, "train.objective=regression")
+	for want, sets := range map[string][]string{
+		"refines; want a regression": {"model.predictor=" + refines},
+		"model.scale is 2":           {"model.predictor=" + regresses, "model.scale=2"},
+		"missing.safetensors":        {"model.predictor=" + filepath.Join(t.TempDir(), "missing.safetensors")},
+	} {
+		_, err := Run(t.Context(), Options{Config: tinyConfig(t, append(sets, "train.steps=1")...), OutDir: t.TempDir(), Data: []string{data}})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want an error about %q, got %v", want, err)
+		}
+	}
+	for _, set := range []string{"train.objective=regression", "data.quantise=true", "model.in_channels=3"} {
+		if _, err := LoadConfig("", append(tinySets(), "model.predictor="+regresses, set)); err == nil {
+			t.Errorf("a predictor with %s is accepted", set)
+		}
+	}
+}
