@@ -1,6 +1,8 @@
 package upscale
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -78,9 +80,9 @@ const (
 // within [-1, 1]: it projects and clips in turns (relaxed alternating projection)
 // until no value of A u is off by more than tolerance, and returns how often.
 // Where low is saturated the value that was there before it was clipped may have
-// been beyond, so A u may be too.
-func (c *consistency) settle(u []float32, tolerance float32) (rounds int) {
-	for rounds < mostRounds {
+// been beyond, so A u may be too. It fails only when ctx is cancelled.
+func (c *consistency) settle(ctx context.Context, u []float32, tolerance float32) (rounds int, err error) {
+	for rounds < mostRounds && ctx.Err() == nil {
 		c.reduce(u)
 		if c.subtract(relaxation) <= tolerance {
 			break
@@ -89,7 +91,7 @@ func (c *consistency) settle(u []float32, tolerance float32) (rounds int) {
 		c.clip(u)
 		rounds++
 	}
-	return rounds
+	return rounds, ctx.Err()
 }
 
 // subtract changes rest from A u to factor * (low - A u), with 0 where both are
@@ -115,11 +117,11 @@ const enough = 0.15
 // until it is enough in units of metric.Consistency or falls no more. The 8-bit
 // filter clips between its two passes, which shows in drawings and text whose
 // edges run from one end of the range to the other. low is in 8 bits.
-func (c *consistency) roundToBytes(u *imageio.Image, low []uint8) error {
+func (c *consistency) roundToBytes(ctx context.Context, u *imageio.Image, low []uint8) error {
 	best, bestPix := math.Inf(1), []float32(nil)
 	for round, since := 0, 0; round < mostRounds && since < 4; round++ {
 		mse, err := c.byteError(u, low)
-		if err != nil {
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return err
 		}
 		if mse <= enough {
@@ -182,8 +184,8 @@ func (r *run) settle(pix []float32, out size, low []float32, in size, depth int)
 	}
 	c.project(pix)
 	c.clip(pix)
-	c.settle(pix, tolerance(depth))
-	return c, nil
+	_, err = c.settle(r.ctx, pix, tolerance(depth))
+	return c, err
 }
 
 // settleResult makes the result consistent with the image it was made from, if
@@ -193,7 +195,7 @@ func (r *run) settleResult(out, from *imageio.Image) error {
 	if c == nil || err != nil || out.Depth == 16 {
 		return err
 	}
-	return c.roundToBytes(out, from.RGB8())
+	return c.roundToBytes(r.ctx, out, from.RGB8())
 }
 
 // tolerance is a quarter of the distance of two levels of 8 or 16 bits. Half of it

@@ -1,6 +1,8 @@
 package upscale
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -141,10 +143,20 @@ func TestConsistentAtTheEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.settle(start.Pix, tolerance(8))
-	before := inconsistency(t, low, start)
-	if err := c.roundToBytes(start, low8); err != nil {
+	if _, err := c.settle(t.Context(), start.Pix, tolerance(8)); err != nil {
 		t.Fatal(err)
+	}
+	before := inconsistency(t, low, start)
+	if err := c.roundToBytes(t.Context(), start, low8); err != nil {
+		t.Fatal(err)
+	}
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.settle(cancelled, start.Pix, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+	if err := c.roundToBytes(cancelled, start, low8); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
 	}
 	if after := inconsistency(t, low, start); after > 1 || after > before/3 {
 		t.Errorf("consistency %.3g, before rounding %.3g", after, before)
@@ -237,5 +249,19 @@ func TestConsistentWithoutClip(t *testing.T) {
 		if got := inconsistency(t, img, out); got > 0.3 {
 			t.Errorf("%+v: consistency %.3g", o, got)
 		}
+	}
+}
+
+// The mean of consistent draws is consistent, and so is what comes after a
+// predictor.
+func TestConsistentDraws(t *testing.T) {
+	img := smoothImage(14, 9, 150)
+	u := newRegression(t, predicted(t, regressionModel(t)))
+	s, err := u.Samples(t.Context(), img, Options{Consistent: true}, 3, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := inconsistency(t, img, s.Mean); got > 0.3 || !s.Report.Consistent {
+		t.Errorf("consistency of the mean %.3g, report %+v", got, s.Report)
 	}
 }

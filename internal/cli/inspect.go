@@ -15,6 +15,7 @@ import (
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // inspection is the output of "sr3 inspect --json": what kind of file it is, and
@@ -248,8 +249,8 @@ func (r *inspection) printMade(s *streams) {
 		}
 		fmt.Fprintln(s.out)
 	}
-	if made.Consistent {
-		fmt.Fprintln(s.out, "consistent  reduced to the size of the image it was made from, it is that image, to within rounding")
+	if made.Consistent && made.Statistic != upscale.StatisticDeviation {
+		fmt.Fprintln(s.out, "consistent  made so that its reduction is the image it was made from")
 	}
 	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %s, %s\n", made.Windows, made.Tile, made.Overlap, plural(made.Passes, "pass"), made.SIMD)
 }

@@ -65,6 +65,10 @@ the image decides, light where the model invents. NAME_sr3_x4.png becomes
 NAME_sr3_x4.sample-0.png and so on, NAME_sr3_x4.mean.png and
 NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
 
+--consistent makes results that the image could have come from: reduced to its size
+by antialiased bicubic they are the image, to within rounding. JPEG and lossy WebP
+change that afterwards.
+
 Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
 interrupted. Nothing is ever half-written.`,
 		Example: `  sr3 upscale photo.jpg
@@ -99,7 +103,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim, 0 to 1")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
-	fl.BoolVar(&o.Consistent, "consistent", false, "make the result's reduction equal the input")
+	fl.BoolVar(&o.Consistent, "consistent", false, "make results whose bicubic reduction is the input, to within rounding")
 	fl.IntVar(&f.samples, "samples", 0, "write this many possible results, their mean and a map of where they differ")
 	fl.Float64Var(&f.deviation, "deviation-scale", upscale.DefaultDeviationScale, "standard deviation, in 1/255, of the map's lightest colour")
 	fl.IntVarP(&o.Tile, "tile", "t", 0, "side of the windows in output pixels; 0 chooses one")
