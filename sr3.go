@@ -79,8 +79,17 @@ func New(m *model.Model) (*Upscaler, error) {
 // Scale is how many times larger the model makes each side.
 func (u *Upscaler) Scale() int { return u.u.Config().Scale }
 
+// Model is the model's configuration. It says what the model was trained for.
+func (u *Upscaler) Model() model.Config { return u.u.Config() }
+
+// Remarks say what the model is told that an image has lost beside its size, or
+// that the image has lost what the model was not trained for: see
+// [upscale.Upscaler.Remarks].
+func (u *Upscaler) Remarks(img *Image, o Options) []string { return u.u.Remarks(img, o) }
+
 // Check reports settings of refinement (sampler, steps, schedule, seed) that the
-// model cannot follow. Upscale would give the same error.
+// model cannot follow, and losses of the input that it was not trained for. Upscale
+// would give the same error.
 func (u *Upscaler) Check(o Options) error { return u.u.Check(o) }
 
 // Close frees the network compiled last.

@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/internal/philox"
 	"github.com/sr3-go/sr3/resample"
 )
@@ -12,6 +13,7 @@ type Batch struct {
 	HR      []float32 // the high-resolution crops
 	X       []float32 // the conditions: reduced by the scale and enlarged again
 	N, H, W int
+	Lost    []degrade.Amount // what the low-resolution images have lost beside their size
 }
 
 // Which random number of an example's stream decides what.
@@ -33,9 +35,11 @@ func (s *Set) Batch(step int) (*Batch, error) {
 	o := &s.opt
 	n := o.Size * o.Size * 3
 	b := &Batch{HR: make([]float32, o.Batch*n), X: make([]float32, o.Batch*n), N: o.Batch, H: o.Size, W: o.Size}
+	b.Lost = make([]degrade.Amount, o.Batch)
 	for k := range o.Batch {
 		q := uint64(step)*uint64(o.Batch) + uint64(k)
-		if err := s.example(b.HR[k*n:][:n], b.X[k*n:][:n], q); err != nil {
+		b.Lost[k] = s.lost(q)
+		if err := s.example(b.HR[k*n:][:n], b.X[k*n:][:n], b.Lost[k], q); err != nil {
 			return nil, fmt.Errorf("make example %d of step %d: %w", k, step, err)
 		}
 	}
@@ -43,7 +47,7 @@ func (s *Set) Batch(step int) (*Batch, error) {
 }
 
 // example makes the q-th example of the run.
-func (s *Set) example(hr, x []float32, q uint64) error {
+func (s *Set) example(hr, x []float32, lost degrade.Amount, q uint64) error {
 	random := philox.New(s.opt.Seed, streamExample|q)
 	p, err := s.pick(q, random)
 	if err != nil {
@@ -56,7 +60,7 @@ func (s *Set) example(hr, x []float32, q uint64) error {
 	size := s.opt.Size
 	y := random.Intn(drawRow, p.height-size+1)
 	column := random.Intn(drawColumn, p.width-size+1)
-	piece, crop := p.around(window{y, column, size, size}, s.opt.Scale)
+	piece, crop := p.around(window{y, column, size, size}, s.opt.Scale, around(lost))
 	if s.opt.Flip && random.Intn(drawFlip, 2) == 1 {
 		piece.mirror()
 		crop.x = piece.width - crop.x - size
@@ -67,7 +71,7 @@ func (s *Set) example(hr, x []float32, q uint64) error {
 		}
 	}
 	toFloat(hr, piece.cut(crop).pix)
-	if err := s.degrade(x, piece, crop); err != nil {
+	if err := s.degrade(x, piece, crop, lost, q); err != nil {
 		return err
 	}
 	if s.opt.Augment != nil {
@@ -99,10 +103,10 @@ func (s *Set) cutPair(hr, x []float32, p *photo, random philox.Stream) {
 	}
 }
 
-// around cuts a crop with what surrounds it as far as the image goes, in whole low-resolution pixels. It returns the
-// piece and where the crop lies in it.
-func (p *photo) around(crop window, scale int) (*photo, window) {
-	before := func(at int) int { return min(contextPixels, at/scale) * scale }
+// around cuts a crop with what surrounds it, context low-resolution pixels or as far as the image goes, in whole ones. It
+// returns the piece and where the crop lies in it.
+func (p *photo) around(crop window, scale, context int) (*photo, window) {
+	before := func(at int) int { return min(context, at/scale) * scale }
 	top, left := before(crop.y), before(crop.x)
 	bottom := before(p.height - crop.y - crop.height)
 	right := before(p.width - crop.x - crop.width)
@@ -110,24 +114,24 @@ func (p *photo) around(crop window, scale int) (*photo, window) {
 	return piece, window{top, left, crop.height, crop.width}
 }
 
-// degrade writes to x the crop of the piece after reduction to 8 bits and enlargement.
-func (s *Set) degrade(x []float32, piece *photo, crop window) error {
-	h, w, k := piece.height, piece.width, s.opt.Scale
-	low := make([]uint8, h/k*(w/k)*3)
-	if err := resample.Resize8(low, piece.pix, h/k, w/k, h, w, 3, resample.Bicubic, 1); err != nil {
+// degrade writes to x the crop of the piece after reduction to 8 bits, with what is lost then, and enlargement.
+func (s *Set) degrade(x []float32, piece *photo, crop window, lost degrade.Amount, q uint64) error {
+	low, crop, err := s.low(piece, crop, lost, q)
+	if err != nil {
 		return err
 	}
+	h, w := low.height*s.opt.Scale, low.width*s.opt.Scale
 	if s.opt.Quantise {
-		big := &photo{height: h, width: w, pix: make([]uint8, len(piece.pix))}
-		if err := resample.Resize8(big.pix, low, h, w, h/k, w/k, 3, resample.Bicubic, 1); err != nil {
+		big := &photo{height: h, width: w, pix: make([]uint8, h*w*3)}
+		if err := resample.Resize8(big.pix, low.pix, h, w, low.height, low.width, 3, resample.Bicubic, 1); err != nil {
 			return err
 		}
 		toFloat(x, big.cut(crop).pix)
 		return nil
 	}
-	lowF, bigF := make([]float32, len(low)), make([]float32, len(piece.pix))
-	toFloat(lowF, low)
-	if err := resample.Resize(bigF, lowF, h, w, h/k, w/k, 3, resample.Bicubic, 1); err != nil {
+	lowF, bigF := make([]float32, len(low.pix)), make([]float32, h*w*3)
+	toFloat(lowF, low.pix)
+	if err := resample.Resize(bigF, lowF, h, w, low.height, low.width, 3, resample.Bicubic, 1); err != nil {
 		return err
 	}
 	for r := range crop.height {

@@ -19,6 +19,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/internal/philox"
 	"github.com/sr3-go/sr3/resample"
 )
@@ -228,8 +229,8 @@ func TestConditionIsThatOfTheWholeImage(t *testing.T) {
 	for _, at := range []window{{0, 0, 16, 16}, {24, 20, 16, 16}, {48, 48, 16, 16}, {4, 40, 16, 16}} {
 		want, got := make([]float32, 16*16*3), make([]float32, 16*16*3)
 		toFloat(want, whole.cut(at).pix)
-		piece, crop := p.around(at, 4)
-		if err := s.degrade(got, piece, crop); err != nil {
+		piece, crop := p.around(at, 4, contextPixels)
+		if err := s.degrade(got, piece, crop, degrade.Amount{}, 0); err != nil {
 			t.Fatal(err)
 		}
 		if !slices.Equal(got, want) {

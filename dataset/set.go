@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/internal/philox"
 )
 
@@ -41,6 +42,9 @@ type Options struct {
 	// CacheBytes bounds the memory for decoded images; those that do not fit are decoded again every time. Zero means
 	// DefaultCacheBytes.
 	CacheBytes int64
+	// Degrade is what the low-resolution images lose beside their size, as those of cameras and the web have; the zero
+	// value is nothing. The high-resolution crops stay as they are.
+	Degrade degrade.Settings
 	// Augment, if set, changes the condition x (Size x Size RGB in [-1, 1], rows, columns, colours) of an example in
 	// place: conditioning augmentation, such as the random blur of the paper's section 4.3. It may use nothing but its
 	// arguments, so that examples stay a function of the seed. It is called on several goroutines.
@@ -65,12 +69,12 @@ func (o Options) Validate() error {
 		return fmt.Errorf("batch of %d: want 1 to 65536", o.Batch)
 	case o.Fit != FitCrop && o.Fit != FitResize:
 		return fmt.Errorf("fit %q: want %s or %s", o.Fit, FitCrop, FitResize)
-	case o.Enlarge != nil && (o.Quantise || o.Augment != nil):
+	case o.Enlarge != nil && (o.Quantise || o.Augment != nil || o.Degrade.Active()):
 		return errors.New("conditions made of whole images cannot be quantised or augmented by crops")
 	case o.CacheBytes < 0:
 		return fmt.Errorf("cache of %d bytes: want 0 or more", o.CacheBytes)
 	}
-	return nil
+	return o.Degrade.Validate()
 }
 
 // Set is a collection of images to train on. Its methods may be called by several goroutines.
@@ -219,6 +223,9 @@ const (
 	streamExample = 1 << 56
 	streamOrder   = 2 << 56
 	streamAugment = 3 << 56
+	streamDegrade = 4 << 56 // what is lost
+	streamSensor  = 5 << 56 // the noise
+	streamPhase   = 6 << 56 // where the blocks of JPEG begin
 )
 
 // pick returns the image of the q-th example of the run. Every pass over the set shows each image once, in an order

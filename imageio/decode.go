@@ -53,6 +53,7 @@ type Info struct {
 	Width, Height int // after orientation
 	Depth         int
 	Orientation   int // of the file: 1 to 8
+	Quality       int // of JPEG compression, see Image; 0 for other formats
 	Meta          Metadata
 	Notes         []string
 }
@@ -65,6 +66,7 @@ type container struct {
 	gray          bool
 	studio        bool // YCbCr has video range
 	orientation   int
+	quality       int // of JPEG, 0 where it is not known
 	meta          Metadata
 	notes         []string
 	decode        func() (image.Image, error)
@@ -164,7 +166,7 @@ func Inspect(data []byte, name string, limits Limits) (*Info, error) {
 	if c.orientation >= 5 {
 		w, h = h, w
 	}
-	return &Info{Format: c.format, Width: w, Height: h, Depth: c.depth, Orientation: c.orientation, Meta: c.meta, Notes: c.notes}, nil
+	return &Info{Format: c.format, Width: w, Height: h, Depth: c.depth, Orientation: c.orientation, Quality: c.quality, Meta: c.meta, Notes: c.notes}, nil
 }
 
 // ReadText returns the text pairs of a file of any format that [Encode] writes.
@@ -251,7 +253,7 @@ func (c *container) image() (*Image, error) {
 		runtime.GC()
 	}
 	m := &Image{Width: src.width, Height: src.height, Depth: src.depth, Gray: c.gray || src.gray,
-		Format: c.format, Meta: c.meta, Notes: c.notes, Pix: make([]float32, 3*src.width*src.height)}
+		Format: c.format, Quality: c.quality, Meta: c.meta, Notes: c.notes, Pix: make([]float32, 3*src.width*src.height)}
 	if !src.opaque {
 		m.Alpha = make([]float32, src.width*src.height)
 	}

@@ -39,6 +39,10 @@ type Image struct {
 	Depth int
 	// Format is the name of the format it was read from: png, jpeg, webp, tiff, bmp or gif.
 	Format string
+	// Quality is that of the compression of a JPEG file, 1 (worst) to 100, as the
+	// widely used encoders count it: the one whose luminance quantisation table is
+	// nearest to the file's. It is 0 for other formats.
+	Quality int
 	// Meta is carried over to the output.
 	Meta Metadata
 	// Notes say what was dropped or decided while reading, for people.

@@ -16,6 +16,7 @@ const (
 	extendedXMPPrefix = "http://ns.adobe.com/xmp/extension/\x00"
 	iccPrefix         = "ICC_PROFILE\x00"
 
+	markerDQT  = 0xdb
 	markerSOS  = 0xda
 	markerAPP1 = 0xe1
 	markerAPP2 = 0xe2
@@ -65,6 +66,10 @@ func readSegments(c *container, data []byte) {
 func readSegment(c *container, icc *iccParts, marker byte, body []byte) {
 	starts := func(prefix string) bool { return bytes.HasPrefix(body, []byte(prefix)) }
 	switch {
+	case marker == markerDQT:
+		if q := jpegQuality(body); q > 0 && c.quality == 0 {
+			c.quality = q
+		}
 	case marker == markerAPP1 && starts(exifPrefix):
 		if block := body[len(exifPrefix):]; c.meta.EXIF == nil && tiffOrder(block) != nil {
 			c.meta.EXIF = bytes.Clone(block)

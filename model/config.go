@@ -12,6 +12,7 @@ import (
 	"io"
 	"math"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/refine"
 	"github.com/sr3-go/sr3/unet"
@@ -105,6 +106,16 @@ type Inference struct {
 type Condition struct {
 	// Quantised8 tells that the enlarged image was rounded to 8 bits.
 	Quantised8 bool `json:"quantised8"`
+	// Degradation is what the low-resolution images had lost beside their size; nil
+	// where they were clean bicubic reductions. If the network has augmentation
+	// levels, they are those of [degrade.Settings.Levels].
+	Degradation *degrade.Settings `json:"degradation,omitempty"`
+	// AssumedBlur is what such a network is told of the blur of an image that nothing
+	// is known about, which cannot be seen in it: sigma in its pixels.
+	AssumedBlur float64 `json:"assumed_blur,omitempty"`
+	// Blur is how often and how much (sigma in its pixels) the enlarged image was
+	// blurred, without the network being told; nil for never.
+	Blur *degrade.Range `json:"blur,omitempty"`
 }
 
 // RefineOptions returns the model's defaults for sampling: sampler, steps,
@@ -167,6 +178,7 @@ func (c Config) Validate() error {
 	}
 	check("network", c.Network.Validate())
 	check("objective", c.validateObjective())
+	check("condition", c.validateCondition())
 	check("diffusion", c.Diffusion.validate())
 	check("predictor", c.validatePredictor())
 	if !c.Regression() {

@@ -36,7 +36,10 @@ func (c Config) validatePredictor() error {
 	if c.Network.InChannels <= c.Network.OutChannels {
 		bad("a network of %d channels has no condition that a predictor could make", c.Network.InChannels)
 	}
-	if p.Condition != c.Condition {
+	if p.Condition.Degradation != nil || c.Condition.Degradation != nil {
+		bad("trained on %s, the model on %s: predictors are for clean images", p.Condition.Inputs(), c.Condition.Inputs())
+	}
+	if p.Condition.Quantised8 != c.Condition.Quantised8 {
 		bad("condition %+v, the model's is %+v", p.Condition, c.Condition)
 	}
 	return errors.Join(append(errs, p.Validate())...)

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/sr3-go/sr3/checkpoint"
+	"github.com/sr3-go/sr3/degrade"
 )
 
 // TestPredictorIsStored writes and reads a model that holds another.
@@ -46,7 +47,10 @@ func TestPredictorIsChecked(t *testing.T) {
 		"scale 2":               func(m *Model) { m.Config.Predictor.Scale = 2 },
 		"condition":             func(m *Model) { m.Config.Predictor.Condition.Quantised8 = !m.Config.Condition.Quantised8 },
 		"has nothing to refine": func(m *Model) { m.Config = regression(t).Config; m.Config.Predictor = &regression(t).Config },
-		"about a predictor":     func(m *Model) { m.Predictor = nil },
+		"for clean images": func(m *Model) {
+			m.Config.Predictor.Condition.Degradation = &degrade.Settings{Noise: degrade.Range{Probability: 1, High: 9}}
+		},
+		"about a predictor": func(m *Model) { m.Predictor = nil },
 	} {
 		m := small(t)
 		m.WithPredictor(regression(t))

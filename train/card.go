@@ -32,7 +32,7 @@ func (r *run) card(chosen string) model.Card {
 	}
 	card := model.Card{
 		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
-		Summary: summary, Regression: c.regression(),
+		Summary: summary, Regression: c.regression(), Limits: inputLimits(modelCondition(c)),
 		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
 	}
 	if r.predictor != nil {

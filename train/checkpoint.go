@@ -144,6 +144,7 @@ func compatible(stored, now Config) error {
 		differ("[model]", a.Model.Config, b.Model.Config),
 		differ("model.scale", a.Model.Scale, b.Model.Scale),
 		differ("model.predictor", a.Model.Predictor, b.Model.Predictor),
+		differ("what model.augment_levels are shares of (augment.blur.high, augment.noise.high, augment.jpeg.low)", a.levelBounds(), b.levelBounds()),
 		differ("diffusion.prediction", a.objective().Prediction, b.objective().Prediction),
 		differ("diffusion.residual", a.Diffusion.Residual, b.Diffusion.Residual),
 		differ("train.objective", a.Train.Objective, b.Train.Objective),

@@ -34,6 +34,7 @@ type Config struct {
 	Model     ModelConfig     `toml:"model"`
 	Diffusion DiffusionConfig `toml:"diffusion"`
 	Data      DataConfig      `toml:"data"`
+	Augment   AugmentConfig   `toml:"augment"`
 	Train     TrainConfig     `toml:"train"`
 }
 
@@ -182,7 +183,7 @@ func (c Config) Validate() error {
 	if err := c.checkModel(); err != nil {
 		return err // the other sections are measured by the network
 	}
-	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkTrain())
+	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkAugment(), c.checkTrain())
 }
 
 func (c Config) checkModel() error {
@@ -305,6 +306,7 @@ func (c Config) dataOptions(report func(string, error)) dataset.Options {
 	return dataset.Options{
 		Size: c.Data.Crop, Scale: c.Model.Scale, Batch: c.Train.Batch, Seed: c.Train.Seed, Fit: c.Data.Fit,
 		Flip: c.Data.Flip, Rotate: c.Data.Rotate, Quantise: c.Data.Quantise,
+		Degrade: c.Augment.Settings, Augment: c.Augment.blurCondition(),
 		CacheBytes: int64(c.Data.CacheMB) << 20, Report: report,
 	}
 }

@@ -24,11 +24,13 @@ type examples struct {
 	sigma  []float32 // [N] sqrt(1-gamma)
 	level  []float32 // [N] what the network is told: sqrt(gamma), or the timestep
 	weight []float32 // [N] of the loss
+	lost   []float32 // [N, augment_levels] of the condition, nil without
 	seeds  philox.Stream
 }
 
 // drawer makes the examples of any step: a function of the configuration and the step alone.
 type drawer struct {
+	cfg       Config
 	set       *dataset.Set
 	seed      uint64
 	objective diffusion.Objective
@@ -45,7 +47,7 @@ func newDrawer(cfg Config, set *dataset.Set) (*drawer, error) {
 		return nil, err
 	}
 	return &drawer{
-		set: set, seed: cfg.Train.Seed, objective: cfg.objective(), draw: cfg.Diffusion.GammaDraw, schedule: schedule,
+		cfg: cfg, set: set, seed: cfg.Train.Seed, objective: cfg.objective(), draw: cfg.Diffusion.GammaDraw, schedule: schedule,
 		stratify: cfg.Diffusion.Stratified, timesteps: cfg.Model.Family == unet.FamilyDDPM,
 		regression: cfg.regression(),
 	}, nil
@@ -61,6 +63,7 @@ func (d *drawer) examples(step int) (*examples, error) {
 	e := &examples{
 		Batch: batch, noise: make([]float32, len(batch.HR)), seeds: philox.New(d.seed, streamDropout|uint64(step)),
 		alpha: make([]float32, n), sigma: make([]float32, n), level: make([]float32, n), weight: make([]float32, n),
+		lost: d.cfg.levels(batch.Lost),
 	}
 	if d.regression {
 		e.regress()

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"reflect"
@@ -33,7 +34,7 @@ func modelConfig(cfg Config) model.Config {
 		Diffusion: model.Diffusion{
 			Prediction: cfg.objective().Prediction, Loss: cfg.Diffusion.Loss, Residual: cfg.Diffusion.Residual,
 		},
-		Condition:  model.Condition{Quantised8: cfg.Data.Quantise},
+		Condition:  modelCondition(cfg),
 		TrainedFor: cfg.Model.TrainedFor, Licence: cfg.Model.Licence, Source: "sr3 train",
 	}
 	if cfg.regression() { // no noise and no sampler
@@ -58,7 +59,7 @@ func StartFromModel(m *model.Model, state *model.OptimizerState) *Start {
 }
 
 // openStart reads the model and the optimiser's state, if any, that a run begins from. The model must have the
-// configured network.
+// configured network, but may lack augmentation levels.
 func openStart(opt Options) (*Start, error) {
 	m, err := model.Open(opt.Init)
 	if err != nil {
@@ -67,12 +68,19 @@ func openStart(opt Options) (*Start, error) {
 	theirs, ours := m.Config.Network.Resolved(), opt.Config.Model.Config
 	theirs.Dropout = ours.Dropout // a matter of training alone
 	theirs.Attention = append([]int{}, theirs.Attention...)
+	before := theirs
+	if m.Weights, err = opt.Config.grow(&theirs, m.Weights); err != nil {
+		return nil, fmt.Errorf("begin from model %s: %w", opt.Init, err)
+	}
 	if !reflect.DeepEqual(theirs, ours) {
 		return nil, fmt.Errorf("begin from model %s: its network is %+v, the configuration's is %+v; leave out [model] in the configuration to take the model's",
-			opt.Init, theirs, ours)
+			opt.Init, before, ours)
 	}
 	if opt.Optimizer == "" {
 		return StartFromModel(m, nil), nil
+	}
+	if before.AugmentLevels != ours.AugmentLevels {
+		return nil, errors.New("an optimiser's state knows nothing of the parameters that model.augment_levels adds: leave out --optimizer")
 	}
 	state, err := model.ImportOptimizer(opt.Optimizer, m)
 	if err != nil {
@@ -100,6 +108,6 @@ func (c *Config) AdoptModel(m *model.Model) {
 			c.Diffusion.Schedule = d.Schedule
 		}
 	}
-	c.Data.Quantise = m.Config.Condition.Quantised8
+	c.adoptCondition(m.Config.Condition)
 	*c = c.resolved()
 }

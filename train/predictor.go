@@ -27,6 +27,9 @@ func openPredictor(cfg Config) (*model.Model, error) {
 	if !m.Config.Regression() {
 		return nil, fmt.Errorf("model.predictor: %s refines; want a regression (train one with --objective regression), or a model that has a predictor", name)
 	}
+	if m.Config.Condition.Degradation != nil {
+		return nil, fmt.Errorf("model.predictor: %s was trained on %s; want one for clean images", name, m.Config.Condition.Inputs())
+	}
 	if m.Config.Scale != cfg.Model.Scale {
 		return nil, fmt.Errorf("model.predictor: %s enlarges by %d; model.scale is %d", name, m.Config.Scale, cfg.Model.Scale)
 	}

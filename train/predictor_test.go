@@ -84,7 +84,9 @@ func TestPredictorRefuses(t *testing.T) {
 	data := wholeImages(t, 16)
 	_, refines := trained(t, data)
 	_, regresses := trained(t, data, "train.objective=regression")
+	_, robust := trained(t, data, "train.objective=regression", "augment.noise.probability=1", "augment.noise.high=9")
 	for want, sets := range map[string][]string{
+		"want one for clean images":  {"model.predictor=" + robust},
 		"refines; want a regression": {"model.predictor=" + refines},
 		"model.scale is 2":           {"model.predictor=" + regresses, "model.scale=2"},
 		"missing.safetensors":        {"model.predictor=" + filepath.Join(t.TempDir(), "missing.safetensors")},

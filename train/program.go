@@ -19,6 +19,7 @@ const (
 	inputSigma  = "sigma"  // [N, 1, 1, 1]
 	inputWeight = "weight" // [N, 1, 1, 1]
 	inputLevel  = "level"  // [N]
+	inputLost   = "lost"   // [N, augment_levels]
 	inputSeed   = "seed"   // [2]
 	inputHyper  = "hyper"  // [graph.AdamHyper]
 	inputGrad   = "grad/"  // and a parameter's name
@@ -111,6 +112,9 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (loss, pr
 	}
 	if cfg.Model.InChannels > cfg.Model.OutChannels {
 		in.Condition = x
+	}
+	if k := cfg.Model.AugmentLevels; k > 0 {
+		in.Augment = g.Input(inputLost, n, k)
 	}
 	if training && cfg.Model.Dropout > 0 {
 		in.Seed = g.Input(inputSeed, 2)
@@ -224,6 +228,9 @@ func fill(p *cpu.Program, e *examples, first, count, micro int) {
 	scalars(inputSigma, e.sigma)
 	scalars(inputLevel, e.level)
 	scalars(inputWeight, e.weight)
+	if k := len(e.lost) / e.N; k > 0 {
+		copy(p.Input(inputLost), e.lost[first*k:(first+count)*k])
+	}
 	seed := e.dropoutSeed(micro)
 	copy(p.Input(inputSeed), seed[:])
 }

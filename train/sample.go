@@ -191,6 +191,9 @@ func (s *sampler) compileRefiner() error {
 	if s.cfg.Model.InChannels > s.cfg.Model.OutChannels {
 		in.Condition = g.Input(inputX, b.N, b.H, b.W, 3)
 	}
+	if k := s.cfg.Model.AugmentLevels; k > 0 {
+		in.Augment = g.Input(inputLost, b.N, k)
+	}
 	out, err := unet.Build(g, s.cfg.Model.Config, in)
 	if err != nil {
 		return err
@@ -198,6 +201,7 @@ func (s *sampler) compileRefiner() error {
 	s.refiner, err = cpu.Compile(g, s.vars, []*graph.Node{out}, cpu.Options{Threads: s.cfg.Train.Threads})
 	if err == nil {
 		copy(s.refiner.Input(inputX), b.X)
+		copy(s.refiner.Input(inputLost), s.cfg.levels(b.Lost))
 	}
 	return err
 }

@@ -78,8 +78,13 @@ func (b *builder) lastConv(name string, x *graph.Node, out, kernel int) *graph.N
 
 // linear maps x [M, I] to [M, out].
 func (b *builder) linear(name string, x *graph.Node, out int) *graph.Node {
+	return b.linearWith(b.weightInit, name, x, out)
+}
+
+// linearWith is linear with weights that start by a rule.
+func (b *builder) linearWith(rule initRule, name string, x *graph.Node, out int) *graph.Node {
 	in := x.Shape[1]
-	w := b.param(name+".weight", b.weightInit(in, out, out), in, out)
+	w := b.param(name+".weight", rule(in, out, out), in, out)
 	shift := b.param(name+".bias", Init{Kind: InitZeros}, out)
 	y := b.g.Linear(x, w, shift)
 	b.macs += int64(in) * int64(y.Shape.Size())

@@ -56,6 +56,7 @@ const (
 	MaxFold       = 16
 	MaxImageSize  = 16384
 	MaxParameters = 4_000_000_000
+	MaxAugment    = 64 // augmentation levels
 )
 
 // Config describes a U-Net. Fields that say so may be left zero for the family's
@@ -106,6 +107,10 @@ type Config struct {
 	// NoMiddleAttention leaves out the attention in the middle (lean), so that the
 	// cost of a pixel does not grow with the image.
 	NoMiddleAttention bool `json:"no_middle_attention" toml:"no_middle_attention"`
+	// AugmentLevels counts the numbers that tell the network how the condition was
+	// degraded, see Inputs.Augment. Zero means that it is told nothing, and leaves
+	// its parameters as they are without.
+	AugmentLevels int `json:"augment_levels,omitempty" toml:"augment_levels"`
 }
 
 // Resolved returns the configuration with the family's defaults written out. It
@@ -176,6 +181,10 @@ func (c Config) checkSizes() error {
 	within("image_size", c.ImageSize, 1, MaxImageSize)
 	within("groups", c.Groups, 1, MaxChannels)
 	within("fold", c.Fold, 1, MaxFold)
+	within("augment_levels", c.AugmentLevels, 0, MaxAugment)
+	if c.AugmentLevels > 0 && c.InChannels == c.OutChannels {
+		errs = append(errs, fmt.Errorf("augment_levels = %d: a network without a condition has none that could be degraded; want 0", c.AugmentLevels))
+	}
 	if c.Channels%2 != 0 {
 		errs = append(errs, fmt.Errorf("channels = %d: want an even number", c.Channels))
 	}

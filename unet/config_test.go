@@ -224,6 +224,9 @@ func inputs(cfg Config, n, h, w, levels int) (*graph.Graph, Inputs) {
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
 		in.Condition = g.Input("condition", n, h, w, rest)
 	}
+	if cfg.AugmentLevels > 0 {
+		in.Augment = g.Input("augment", levels, cfg.AugmentLevels)
+	}
 	return g, in
 }
 

@@ -24,8 +24,9 @@ func (b *builder) sinusoid(level *graph.Node) *graph.Node {
 }
 
 // embedding maps the sinusoid through a two-layer perceptron of width 4*Channels
-// to out features. Layers are name.first and name.second.
+// to out features, and adds what is known of the condition (see withAugment).
+// Layers are name.first and name.second.
 func (b *builder) embedding(name, first, second string, out int) *graph.Node {
 	h := b.linear(name+"."+first, b.sinusoid(b.in.Level), 4*b.cfg.Channels)
-	return b.linear(name+"."+second, b.g.SiLU(h), out)
+	return b.withAugment(b.linear(name+"."+second, b.g.SiLU(h), out))
 }

@@ -15,7 +15,7 @@ func TestExecutorAgrees(t *testing.T) {
 	concat.SkipScale = SkipScaleConcat
 	for name, cfg := range map[string]Config{
 		"classic": smallClassic(FamilyClassic), "ddpm": smallClassic(FamilyDDPM), "paper": smallPaper(false),
-		"paper film concat": concat, "lean": smallLean(),
+		"paper film concat": concat, "lean": smallLean(), "lean told": told(smallLean()), "classic told": told(smallClassic(FamilyClassic)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg.EmbeddingScale = 1 // the sine of a large float32 is another matter

@@ -29,12 +29,21 @@ func TestTrainingGradientElements(t *testing.T) {
 		{"paper", paper, 4, 6, 2},
 		{"lean film", lean, 8, 12, 1},
 		{"lean attention", attending, 4, 6, 2},
+		{"classic told", told(smallClassic(FamilyClassic)), 4, 8, 2},
+		{"paper told", told(paper), 4, 6, 2},
+		{"lean told", told(lean), 8, 12, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			checkElements(t, c.cfg, c.h, c.w, c.power)
 		})
 	}
+}
+
+// told is a network that is told how its condition was degraded.
+func told(cfg Config) Config {
+	cfg.AugmentLevels = 3
+	return cfg
 }
 
 // checkElements compares a random element of every gradient with central
@@ -79,7 +88,7 @@ func trainingLoss(net testNet, power int) *graph.Node {
 func imagesAndLevel(g *graph.Graph) []*graph.Node {
 	var list []*graph.Node
 	for _, n := range g.Nodes() {
-		if op, is := n.Op.(*graph.Input); is && (op.Label == "condition" || op.Label == "noisy" || op.Label == "level") {
+		if op, is := n.Op.(*graph.Input); is && (op.Label == "condition" || op.Label == "noisy" || op.Label == "level" || op.Label == "augment") {
 			list = append(list, n)
 		}
 	}

@@ -17,6 +17,10 @@ type Inputs struct {
 	// Level is the noise level sqrt(gamma) of every image, [N], or of all of them,
 	// [1]; for ddpm it is the timestep, a whole number from 0.
 	Level *graph.Node
+	// Augment is the augmentation levels of every image, [N, AugmentLevels], or of all
+	// of them, [1, AugmentLevels]: how the condition was degraded, each level from 0
+	// (not at all) to 1. Nil if the network has none.
+	Augment *graph.Node
 	// Seed is the seed of dropout, [2] as graph.Dropout takes it. Nil, as at
 	// inference, means no dropout.
 	Seed *graph.Node
@@ -88,8 +92,28 @@ func (in Inputs) check(cfg Config) error {
 	if l := in.Level.Shape; len(l) != 1 || l[0] != s[0] && l[0] != 1 {
 		return fmt.Errorf("the noise level is %v: want [%d] or [1]", l, s[0])
 	}
+	if err := in.checkAugment(cfg.AugmentLevels, s[0]); err != nil {
+		return err
+	}
 	if in.Seed != nil && !in.Seed.Shape.Equal(graph.Shape{2}) {
 		return fmt.Errorf("the seed is %v: want [2]", in.Seed.Shape)
+	}
+	return nil
+}
+
+// checkAugment reports augmentation levels that the network does not have, that are
+// missing, or that are not [images, levels] or [1, levels].
+func (in Inputs) checkAugment(levels, images int) error {
+	switch {
+	case levels == 0 && in.Augment != nil:
+		return fmt.Errorf("there are augmentation levels, but the network has none (augment_levels = 0)")
+	case levels > 0 && in.Augment == nil:
+		return fmt.Errorf("the %d augmentation levels are missing", levels)
+	case levels == 0:
+		return nil
+	}
+	if s := in.Augment.Shape; len(s) != 2 || s[0] != images && s[0] != 1 || s[1] != levels {
+		return fmt.Errorf("the augmentation levels are %v: want [%d, %d] or [1, %d]", s, images, levels, levels)
 	}
 	return nil
 }
@@ -111,6 +135,9 @@ func trace(cfg Config, h, w int) *builder {
 	in := Inputs{Noisy: g.Input("noisy", 1, h, w, cfg.OutChannels), Level: g.Input("level", 1)}
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
 		in.Condition = g.Input("condition", 1, h, w, rest)
+	}
+	if cfg.AugmentLevels > 0 {
+		in.Augment = g.Input("augment", 1, cfg.AugmentLevels)
 	}
 	b := &builder{g: g, cfg: cfg, in: in}
 	b.network()

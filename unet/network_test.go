@@ -64,6 +64,7 @@ func TestGradientsAreFiniteDifferences(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"paper": smallPaper(false), "paper film concat": concat, "paper dropout": dropped,
 		"lean": smallLean(), "lean shift": shift, "lean attention": attending, "ddpm": smallClassic(FamilyDDPM),
+		"lean told": told(smallLean()), "ddpm told": told(smallClassic(FamilyDDPM)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

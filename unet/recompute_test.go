@@ -20,7 +20,7 @@ func TestRecomputationGivesTheSameBytes(t *testing.T) {
 	widePaper.Channels, widePaper.Multipliers, widePaper.SkipScale = 32, []int{1, 1}, SkipScaleResidual
 	for name, cfg := range map[string]Config{
 		"classic": smallClassic(FamilyClassic), "ddpm": smallClassic(FamilyDDPM), "paper": smallPaper(false),
-		"paper film concat": concat, "lean": smallLean(), "lean attention": level, "wide classic": wide, "wide paper": widePaper,
+		"paper film concat": concat, "lean": smallLean(), "lean attention": level, "lean told": told(smallLean()), "wide classic": wide, "wide paper": widePaper,
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg.Dropout, cfg.Blocks = 0.2, 2

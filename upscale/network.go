@@ -16,6 +16,7 @@ type unetNetwork struct {
 	condition     []float32 // inputs of the program
 	noisy         []float32
 	level         []float32
+	augment       []float32                     // nil if the network has no augmentation levels
 	levelOf       func(diffusion.Gamma) float32 // nil for a regression
 	xNeeded       bool
 	height, width int
@@ -45,6 +46,9 @@ func newNetwork(o networkOptions) (*unetNetwork, error) {
 	if o.config.InChannels == 6 {
 		in.Condition = g.Input("condition", 1, o.height, o.width, 3)
 	}
+	if k := o.config.AugmentLevels; k > 0 {
+		in.Augment = g.Input("augment", 1, k)
+	}
 	if o.stats != nil {
 		in.Stats = o.stats(g)
 	}
@@ -58,6 +62,7 @@ func newNetwork(o networkOptions) (*unetNetwork, error) {
 	}
 	return &unetNetwork{
 		program: program, condition: program.Input("condition"), noisy: program.Input("noisy"), level: program.Input("level"),
+		augment: program.Input("augment"),
 		levelOf: o.levelOf, xNeeded: in.Condition != nil, height: o.height, width: o.width,
 	}, nil
 }
@@ -97,6 +102,12 @@ func (n *unetNetwork) Predict(dst, x, y []float32, gamma diffusion.Gamma) error 
 	n.program.Run()
 	copy(dst, n.program.Output(0))
 	return nil
+}
+
+// tell sets the augmentation levels of what follows; without any they are 0.
+func (n *unetNetwork) tell(levels []float32) {
+	clear(n.augment)
+	copy(n.augment, levels)
 }
 
 // close ends the network's goroutines.

@@ -3,6 +3,7 @@ package upscale
 import (
 	"fmt"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/imageio"
 )
@@ -49,6 +50,10 @@ type Options struct {
 	// What was wrong with the input, such as noise and blocks, is kept too. Alpha is
 	// left as it is; colours under transparent pixels are those that were filled in.
 	Consistent bool
+
+	// Input says what the image has lost beside its size; the zero value finds out. It
+	// is for models that are told, and must be zero for others.
+	Input Input
 
 	// Tile is the largest side of a window in output pixels, rounded up to what the
 	// network needs; 0 chooses one that suits the model. Overlap is how far windows
@@ -116,6 +121,9 @@ type Report struct {
 	Overlap    int    `json:"overlap"`
 	Windows    int    `json:"windows"` // of the last pass
 	SIMD       string `json:"simd"`    // instruction tier; others differ in rounding
+	// Lost is what the network was told that the image has lost; nil for models that
+	// are not told.
+	Lost *degrade.Amount `json:"lost,omitempty"`
 
 	// Draws is how many draws the image sums up, of which the first had Seed, see
 	// [DrawSeed]; 0 says that it is one. Statistic says how: [StatisticMean] or

@@ -83,7 +83,7 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 			return nil, fmt.Errorf("pass %d of %d: predictor: %w", i+1, len(r.passes), err)
 		}
 	}
-	denoiser, free, err := r.denoiser(r.plans[i], x, r.o.Threads)
+	denoiser, free, err := r.denoiser(r.plans[i], x, r.levels(i), r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
@@ -109,15 +109,16 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	return y, err
 }
 
-// denoiser conditions the network on x. The function that it returns gives the
-// network back.
-func (u *Upscaler) denoiser(plan *Plan, x []float32, threads int) (*Denoiser, func(), error) {
+// denoiser conditions the network on x and, if it has augmentation levels, on them.
+// The function that it returns gives the network back.
+func (u *Upscaler) denoiser(plan *Plan, x, levels []float32, threads int) (*Denoiser, func(), error) {
 	h, w := plan.WindowSize()
 	key := networkKey{h, w, threads}
 	net, err := u.take(key)
 	if err != nil {
 		return nil, nil, err
 	}
+	net.tell(levels)
 	d, err := NewDenoiser(plan, net, x)
 	if err != nil {
 		u.give(key, net)

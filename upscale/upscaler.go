@@ -2,10 +2,12 @@ package upscale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/cpu"
@@ -62,11 +64,11 @@ func New(m *model.Model) (*Upscaler, error) {
 func (u *Upscaler) Config() model.Config { return u.cfg }
 
 // Check reports settings of refinement that the model cannot follow: wrong names
-// and numbers, or any at all where the model is a regression. [Upscaler.Upscale]
-// would give the same error.
+// and numbers, or any at all where the model is a regression; and losses of the
+// input that it was not trained for. [Upscaler.Upscale] would give the same error.
 func (u *Upscaler) Check(o Options) error {
 	_, err := u.samplerOptions(o)
-	return err
+	return errors.Join(err, u.checkInput(o.Input))
 }
 
 // Close frees the compiled networks. The Upscaler can still be used.
@@ -141,6 +143,7 @@ type run struct {
 	o       Options
 	sampler refine.Options
 	in      size
+	lost    *degrade.Amount // what the image has lost; nil if the network is not told
 	target  size
 	passes  []size // input size of every run of the model
 	plans   []*Plan
@@ -164,6 +167,10 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 	if r.sampler, err = u.samplerOptions(o); err != nil {
 		return nil, err
 	}
+	if err := u.checkInput(o.Input); err != nil {
+		return nil, err
+	}
+	r.lost = u.findLost(img, o.Input)
 	r.passes = planPasses(r.in, r.target, u.cfg.Scale)
 	r.tile, r.overlap = u.windows(o)
 	for _, in := range r.passes {
@@ -211,6 +218,6 @@ func (r *run) report() *Report {
 		Model: r.cfg.Name, Objective: r.cfg.Objective, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
 		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta,
 		Variance: r.sampler.Variance, Seed: r.o.Seed, Consistent: r.o.Consistent, Tile: r.tile, Overlap: r.overlap,
-		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(),
+		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(), Lost: r.lost,
 	}
 }

@@ -53,6 +53,8 @@ type event struct {
 	Done     *int        `json:"done,omitempty"`
 	Skipped  *int        `json:"skipped,omitempty"`
 	Failed   *int        `json:"failed,omitempty"`
+	Model    string      `json:"model,omitempty"`
+	Trained  string      `json:"trained,omitempty"` // for and on what images
 }
 
 // emit writes an event if --json was given.
@@ -64,7 +66,8 @@ func (b *batch) emit(e event) {
 
 // run makes all images and says how it went.
 func (b *batch) run(ctx context.Context, list *jobList) error {
-	b.emit(event{Event: "start", Images: len(list.jobs), Seed: &b.flags.options.Seed, Draws: b.flags.samples})
+	m := b.up.Model()
+	b.emit(event{Event: "start", Images: len(list.jobs), Seed: &b.flags.options.Seed, Model: m.Name, Trained: trainedText(m), Draws: b.flags.samples})
 	if b.flags.seed == "-1" && !b.flags.json {
 		fmt.Fprintf(b.streams.err, "sr3: seed %d\n", b.flags.options.Seed)
 	}
@@ -129,6 +132,7 @@ func (b *batch) one(ctx context.Context, j job, inBatch bool) error {
 	if err != nil {
 		return err
 	}
+	img.Notes = append(img.Notes, b.up.Remarks(img, b.flags.options)...)
 	if b.flags.samples > 0 {
 		return b.set(ctx, j, img, format, start)
 	}

@@ -196,6 +196,9 @@ func benchProgram(cfg unet.Config, params []unet.Param, weights weightSource, ba
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
 		in.Condition = g.Input("condition", batch, side, side, rest)
 	}
+	if cfg.AugmentLevels > 0 {
+		in.Augment = g.Input("augment", 1, cfg.AugmentLevels)
+	}
 	if gradients != nil && cfg.Dropout > 0 {
 		in.Seed = g.Input("seed", 2)
 	}

@@ -29,6 +29,7 @@ type inspection struct {
 	Width  int               `json:"width,omitempty"`
 	Height int               `json:"height,omitempty"`
 	Depth  int               `json:"depth,omitempty"`
+	JPEG   int               `json:"jpeg_quality,omitempty"`
 	Made   json.RawMessage   `json:"sr3,omitempty"` // how sr3 made it
 	Text   map[string]string `json:"text,omitempty"`
 
@@ -119,7 +120,7 @@ func inspectImage(path string) (*inspection, error) {
 		}
 		return nil, err
 	}
-	r := &inspection{File: path, Kind: "image", Format: info.Format, Width: info.Width, Height: info.Height, Depth: info.Depth, Notes: info.Notes}
+	r := &inspection{File: path, Kind: "image", Format: info.Format, Width: info.Width, Height: info.Height, Depth: info.Depth, JPEG: info.Quality, Notes: info.Notes}
 	for key, text := range info.Meta.Text {
 		if key == sr3.TextKey && json.Valid([]byte(text)) {
 			r.Made = json.RawMessage(text)
@@ -199,6 +200,9 @@ func (r *inspection) print(s *streams) error {
 	fmt.Fprintf(s.out, "%s: %s\n", r.File, r.Kind)
 	if r.Kind == "image" {
 		fmt.Fprintf(s.out, "format      %s, %dx%d, %d bits\n", r.Format, r.Width, r.Height, r.Depth)
+		if r.JPEG > 0 {
+			fmt.Fprintf(s.out, "quality     %d of 100\n", r.JPEG)
+		}
 		r.printMade(s)
 	}
 	for _, key := range sortedKeys(r.Text) {
@@ -211,6 +215,7 @@ func (r *inspection) print(s *streams) error {
 		if r.Config.Regression() {
 			fmt.Fprintf(s.out, "objective   %s\n", regressionText)
 		}
+		fmt.Fprintf(s.out, "trained on  %s\n", r.Config.Condition.Inputs())
 		text, err := json.MarshalIndent(r.Config, "", "  ")
 		if err != nil {
 			return err
@@ -253,6 +258,9 @@ func (r *inspection) printMade(s *streams) {
 		fmt.Fprintln(s.out, "consistent  made so that its reduction is the image it was made from")
 	}
 	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %s, %s\n", made.Windows, made.Tile, made.Overlap, plural(made.Passes, "pass"), made.SIMD)
+	if made.Lost != nil {
+		fmt.Fprintf(s.out, "told of     %v\n", made.Lost)
+	}
 }
 
 func sortedKeys(m map[string]string) []string {

@@ -52,6 +52,7 @@ type modelSummary struct {
 	Scale      int    `json:"scale"`
 	Family     string `json:"family"`
 	Objective  string `json:"objective,omitempty"` // "regression"; empty for refinement
+	Trained    string `json:"trained,omitempty"`   // for what, and on what
 	Parameters int64  `json:"parameters"`
 	Digest     string `json:"digest"`
 	Error      string `json:"error,omitempty"`
@@ -89,6 +90,7 @@ func newModelList(s *streams) *cobra.Command {
 					where += " (regression)"
 				}
 				fmt.Fprintf(s.out, "%-16s  x%d  %-7s  %7.2f M  %.12s  %s\n", m.Name, m.Scale, m.Family, float64(m.Parameters)/1e6, m.Digest, where)
+				fmt.Fprintf(s.out, "%-16s  %s\n", "", m.Trained)
 			}
 			return nil
 		},
@@ -106,7 +108,7 @@ func listModels() []modelSummary {
 			sum.Error = err.Error()
 		} else {
 			sum.Scale, sum.Family, sum.Objective = m.Config.Scale, m.Config.Network.Family, m.Config.Objective
-			sum.Parameters, sum.Digest = m.Parameters(), m.Digest
+			sum.Parameters, sum.Digest, sum.Trained = m.Parameters(), m.Digest, trainedText(m.Config)
 		}
 		list = append(list, sum)
 	}
@@ -181,7 +183,7 @@ func printModel(s *streams, m *model.Model) error {
 		fmt.Fprintf(s.out, "predictor   %s: %s, %d parameters of these, channels %d x %v, %d blocks; its result is the condition\n",
 			p.Name, p.Network.Family, m.Predictor.Parameters(), p.Network.Channels, p.Network.Multipliers, p.Network.Blocks)
 	}
-	for _, line := range [][2]string{{"for", c.TrainedFor}, {"licence", c.Licence}, {"source", c.Source}} {
+	for _, line := range [][2]string{{"for", c.TrainedFor}, {"trained on", c.Condition.Inputs()}, {"told of", toldText(c)}, {"licence", c.Licence}, {"source", c.Source}} {
 		if line[1] != "" {
 			fmt.Fprintf(s.out, "%-10s  %s\n", line[0], line[1])
 		}

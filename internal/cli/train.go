@@ -61,7 +61,12 @@ maps the enlarged image to the result in one call, with the mean squared error. 
 
 --predictor MODEL trains a network that refines what such a regression leaves out,
 instead of what bicubic enlargement does: the regression's result is the condition,
-and the residual target is relative to it. The trained model holds both.`,
+and the residual target is relative to it. The trained model holds both.
+
+The sections [augment.blur], [augment.noise] and [augment.jpeg] take from the images
+that the network is given what real ones have lost; with model.augment_levels=3 it is
+told how much, and "sr3 upscale" can tell it of an image. --init makes such a model out
+of a clean one.`,
 		Example: `  sr3 train --data photos --out runs/mine
   sr3 train --data photos --out runs/mine --dry-run
   sr3 train --config docs/models/mine/config.toml --data photos --val held-out

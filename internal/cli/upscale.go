@@ -36,6 +36,7 @@ type upscaleFlags struct {
 	quiet      bool
 	noMetadata bool
 	gpu        int
+	lost       inputFlags
 	samples    int     // draws; 0 for the plain result
 	deviation  float64 // full scale of maps, in 1/255
 	options    sr3.Options
@@ -69,6 +70,15 @@ NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
 by antialiased bicubic they are the image, to within rounding. JPEG and lossy WebP
 change that afterwards.
 
+Before it begins it says what images the model was trained for. Most models know
+clean images alone; one that was trained with blur, noise and JPEG compression is told
+how much of each an image has: noise is estimated from the pixels, the quality of a
+JPEG read from the file, and blur, which cannot be seen, is what the model assumes.
+--input-blur, --input-noise and --input-jpeg say it instead, for images that were
+blurred, or saved again as another format after compression. More of it gives smoother
+results. Noise that compression has removed from even areas is not seen, and an image
+that is fine texture all over seems noisier than it is.
+
 Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
 interrupted. Nothing is ever half-written.`,
 		Example: `  sr3 upscale photo.jpg
@@ -77,6 +87,7 @@ interrupted. Nothing is ever half-written.`,
   sr3 upscale photo.jpg -w 3840 --steps 40 --seed -1
   sr3 upscale photo.jpg --samples 8
   sr3 upscale photo.jpg -n my-model.safetensors --sampler ancestral --steps 200
+  sr3 upscale scan.png -n my-model.safetensors --input-blur 0.8 --input-jpeg 60
   curl -s https://example.org/a.png | sr3 upscale - > a4.png`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.inputs = append(f.inputs, args...)
@@ -104,6 +115,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim, 0 to 1")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
 	fl.BoolVar(&o.Consistent, "consistent", false, "make results whose bicubic reduction is the input, to within rounding")
+	f.lost.register(fl)
 	fl.IntVar(&f.samples, "samples", 0, "write this many possible results, their mean and a map of where they differ")
 	fl.Float64Var(&f.deviation, "deviation-scale", upscale.DefaultDeviationScale, "standard deviation, in 1/255, of the map's lightest colour")
 	fl.IntVarP(&o.Tile, "tile", "t", 0, "side of the windows in output pixels; 0 chooses one")
@@ -153,6 +165,9 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	if f.json && list.jobs[0].out == stdio {
 		return usagef("--json and the image both want standard output; give -o a file")
 	}
+	if !f.quiet && !f.json {
+		fmt.Fprintf(s.err, "sr3: %s: %s\n", up.Model().Name, trainedText(up.Model()))
+	}
 	b := &batch{flags: f, streams: s, up: up, meter: newMeter(s.err, f.quiet || f.json)}
 	return b.run(cmd.Context(), list)
 }
@@ -187,6 +202,10 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 		return err
 	}
 	if _, err := (jobRequest{output: f.output, format: f.format}).extension(); err != nil {
+		return err
+	}
+	var err error
+	if o.Input, err = f.lost.parse(); err != nil {
 		return err
 	}
 	return f.parseSeed()

@@ -10,6 +10,8 @@
 //	x           [N, 6, H, W]  the condition, then the noisy image (alone in an
 //	                          unconditional model), in [-1, 1] as all pixels are
 //	gamma       [N, 1]        the noise level, which is sqrt(gamma)
+//	augment     [N, K]        what the condition has lost, as levels from 0 to 1
+//	                          (see degrade.Settings.Levels); of networks that are told
 //	prediction  [N, 3, H, W]  the raw prediction: eps, x0 or v
 //
 // Models of the family ddpm have timestep instead of gamma: a whole number from
@@ -123,6 +125,9 @@ func build(m *model.Model, o Options) (*file, error) {
 	if rest := cfg.InChannels - cfg.OutChannels; rest > 0 {
 		in.Condition = g.Input("condition", o.Batch, o.Height, o.Width, rest)
 	}
+	if cfg.AugmentLevels > 0 {
+		in.Augment = g.Input(augmentName, o.Batch, cfg.AugmentLevels)
+	}
 	out, err := unet.Build(g, cfg, in)
 	if err != nil {
 		return nil, err
@@ -146,6 +151,9 @@ func build(m *model.Model, o Options) (*file, error) {
 	t.finish(t.values[out])
 	return &t.file, nil
 }
+
+// augmentName is the name of the third input.
+const augmentName = "augment"
 
 // levelName is the name of the second input.
 func levelName(cfg unet.Config) string {
@@ -188,6 +196,10 @@ func (t *translator) bind(g *graph.Graph, in unet.Inputs, level string) error {
 		}
 	}
 	t.inputs = []port{{"x", images.dims()}, {level, []int{x.Shape[0], 1}}}
+	if a := in.Augment; a != nil {
+		t.values[a] = value{name: augmentName, shape: a.Shape}
+		t.inputs = append(t.inputs, port{augmentName, a.Shape})
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/protobuf/encoding/protowire"
 
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/internal/graph"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
@@ -232,7 +233,21 @@ func families(t *testing.T) map[string]*model.Model {
 	add("paper", func(c *unet.Config) { c.Family = unet.FamilyPaper })
 	add("paper film concat", func(c *unet.Config) { c.Family, c.FiLM, c.SkipScale = unet.FamilyPaper, true, unet.SkipScaleConcat })
 	add("lean", func(c *unet.Config) { c.Family, c.Fold, c.Attention, c.FiLM = unet.FamilyLean, 2, []int{4}, true })
+	out["lean told"] = told(t, out["lean"])
 	return out
+}
+
+// told is a model whose network is also told how its condition was degraded.
+func told(t *testing.T, m *model.Model) *model.Model {
+	t.Helper()
+	c := m.Config
+	c.Network.AugmentLevels = degrade.Levels
+	c.Condition.Degradation = &degrade.Settings{Noise: degrade.Range{Probability: 1, High: 20}}
+	weights, err := unet.Initialize(c.Network, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &model.Model{Config: c, Weights: weights}
 }
 
 func exported(t *testing.T, m *model.Model, o Options) (*readFile, string) {
@@ -255,6 +270,9 @@ func TestFilesAreWellFormed(t *testing.T) {
 				batch, h, w := max(o.Batch, 1), max(o.Height, 16), max(o.Width, 16)
 				level := levelName(m.Config.Network)
 				wantIn := map[string][]int{"x": {batch, m.Config.Network.InChannels, h, w}, level: {batch, 1}}
+				if k := m.Config.Network.AugmentLevels; k > 0 {
+					wantIn["augment"] = []int{batch, k}
+				}
 				if fmt.Sprint(f.inputs) != fmt.Sprint(wantIn) || fmt.Sprint(f.outputs) != fmt.Sprint(map[string][]int{"prediction": {batch, 3, h, w}}) {
 					t.Errorf("inputs %v, outputs %v", f.inputs, f.outputs)
 				}
