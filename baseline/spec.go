@@ -35,9 +35,9 @@ type Spec struct {
 //	sr3:MODEL[,KEY=VALUE...]
 //	regression:MODEL[,KEY=VALUE...]
 //
-// where the keys are name, tile and overlap, and for sr3 also sampler, steps,
-// schedule, variance, eta, temperature and seed, all as in [upscale.Options], and
-// samples: the mean of so many draws. It opens nothing.
+// where the keys are name, consistent, tile and overlap, and for sr3 also sampler,
+// steps, schedule, variance, eta, temperature and seed, all as in [upscale.Options],
+// and samples: the mean of so many draws. It opens nothing.
 func ParseSpec(text string) (Spec, error) {
 	s, err := parseSpec(text)
 	if err != nil {
@@ -94,6 +94,13 @@ func (s *Spec) set(key, value string) error {
 	o := &s.Options
 	if key == "name" {
 		s.Name = value
+		return nil
+	}
+	if key == "consistent" {
+		var err error
+		if o.Consistent, err = strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("consistent=%s: want true or false", value)
+		}
 		return nil
 	}
 	numbers := map[string]*int{"tile": &o.Tile, "overlap": &o.Overlap}
@@ -160,9 +167,9 @@ func (s *Spec) setRefinement(key, value string) (done bool, err error) {
 // keys lists the settings of a kind.
 func (s *Spec) keys() []string {
 	if s.Kind == KindSR3 {
-		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "temperature", "seed", "samples", "tile", "overlap"}
+		return []string{"name", "sampler", "steps", "schedule", "variance", "eta", "temperature", "seed", "samples", "consistent", "tile", "overlap"}
 	}
-	return []string{"name", "tile", "overlap"}
+	return []string{"name", "consistent", "tile", "overlap"}
 }
 
 // settings writes the options that a result depends on, in one order. Zero ones
@@ -183,6 +190,7 @@ func (s Spec) settings() string {
 	add("temperature", o.Temperature, o.Temperature != 0)
 	add("seed", o.Seed, s.Kind == KindSR3)
 	add("samples", s.Samples, s.Samples != 0)
+	add("consistent", o.Consistent, o.Consistent)
 	add("tile", o.Tile, o.Tile != 0)
 	add("overlap", o.Overlap, o.Overlap != 0)
 	return strings.Join(list, " ")
@@ -217,6 +225,7 @@ func (s Spec) label(modelName string, steps int) string {
 	add(o.Temperature != 0, "temperature %v", o.Temperature)
 	add(o.Seed != 0, "seed %d", o.Seed)
 	add(s.Samples != 0, "mean of %d draws", s.Samples)
+	add(o.Consistent, "%s", "consistent")
 	add(o.Tile != 0, "tile %d", o.Tile)
 	add(o.Overlap != 0, "overlap %d", o.Overlap)
 	return strings.Join(parts, ", ")

@@ -9,7 +9,8 @@
 //     as the Python imaging library Pillow, which the field uses for its data;
 //   - [Resize] and [Operator] work on float32 samples with the same weights in
 //     float64 and no rounding between the two passes. An Operator is a linear
-//     map kept as two banded matrices ([Axis]), so it can also be transposed.
+//     map kept as two banded matrices ([Axis]), so it can also be transposed
+//     and, where it reduces, inverted from the right ([RightInverse]).
 //
 // Samples lie in rows, columns, channels (HWC) and channels are independent:
 // premultiply colours by alpha, or fill them in under transparent pixels,

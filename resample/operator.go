@@ -44,6 +44,13 @@ func (o Operator) Apply(dst, src []float32, c, threads int) error {
 	if err := checkSizes(len(dst), len(src), dh, dw, sh, sw, c, maxSide); err != nil {
 		return err
 	}
+	o.apply(dst, src, c, threads, setRow)
+	return nil
+}
+
+// apply hands every row of A src to put, which rounds it into dst's.
+func (o Operator) apply(dst, src []float32, c, threads int, put func(dst []float32, row []float64)) {
+	dh, dw, sw := o.Y.Out, o.X.Out, o.X.In
 	bands := (dh + bandRows - 1) / bandRows
 	parallel.For(threads, bands, func(b int) {
 		from, to := b*bandRows, min((b+1)*bandRows, dh)
@@ -54,10 +61,10 @@ func (o Operator) Apply(dst, src []float32, c, threads int) error {
 		}
 		acc := make([]float64, dw*c)
 		for i := from; i < to; i++ {
-			columnFloat(dst[i*dw*c:][:dw*c], rows[(o.Y.Start[i]-lo)*dw*c:], o.Y.Weights[i], acc)
+			columnFloat(acc, rows[(o.Y.Start[i]-lo)*dw*c:], o.Y.Weights[i])
+			put(dst[i*dw*c:][:dw*c], acc)
 		}
 	})
-	return nil
 }
 
 // rowFloat resamples one row horizontally.
@@ -89,18 +96,29 @@ func rowFloat(dst []float64, src []float32, x Axis, c int) {
 	}
 }
 
-// columnFloat combines consecutive rows (of len(dst) samples each) into one.
-func columnFloat(dst []float32, rows, w, acc []float64) {
+// columnFloat combines consecutive rows (of len(acc) samples each) into one.
+func columnFloat(acc, rows, w []float64) {
 	clear(acc)
-	n := len(dst)
+	n := len(acc)
 	for j, v := range w {
 		row := rows[j*n:][:n]
 		for i, s := range row {
 			acc[i] += float64(v * s)
 		}
 	}
-	for i, a := range acc {
-		dst[i] = float32(a)
+}
+
+// setRow rounds a row into dst.
+func setRow(dst []float32, row []float64) {
+	for i, v := range row {
+		dst[i] = float32(v)
+	}
+}
+
+// addRow adds a row to dst.
+func addRow(dst []float32, row []float64) {
+	for i, v := range row {
+		dst[i] = float32(float64(dst[i]) + v)
 	}
 }
 

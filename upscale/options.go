@@ -11,7 +11,7 @@ import (
 
 // BytesPerPixel is about how much memory an output pixel takes while it is
 // refined with the default sampler: the condition, y_t, and two buffers of the
-// sampler, in float32 RGB. UniPC takes 24 more.
+// sampler, in float32 RGB. UniPC takes 24 more, Options.Consistent at x4 about 4.
 const BytesPerPixel = 48
 
 // Options say how to enlarge an image. The zero value takes what the model was
@@ -48,6 +48,16 @@ type Options struct {
 	// made. A regression has only one: it refuses a seed, and everything from Steps
 	// to here, unless it is zero.
 	Seed uint64
+
+	// Consistent makes the result one that the input could have come from: its
+	// antialiased bicubic reduction to the input's size is the input, to within
+	// rounding, as metric.Consistency measures it. Every estimate of the clean image
+	// is projected onto those images (DDNM; Wang, Yu and Zhang 2023), with the input
+	// of its own pass where the model runs several times; the result of the size asked
+	// for is projected in the end, and values outside the range are clipped, in turns.
+	// What was wrong with the input, such as noise and blocks, is kept too. Alpha is
+	// left as it is; colours under transparent pixels are those that were filled in.
+	Consistent bool
 
 	// Input says what the image has lost beside its size; the zero value finds out. It
 	// is for models that are told, and must be zero for others.
@@ -115,10 +125,12 @@ type Report struct {
 	Temperature float64 `json:"temperature,omitempty"`
 	Variance    string  `json:"variance,omitempty"`
 	Seed        uint64  `json:"seed"`
-	Tile        int     `json:"tile"`
-	Overlap     int     `json:"overlap"`
-	Windows     int     `json:"windows"` // of the last pass
-	SIMD        string  `json:"simd"`    // instruction tier; others differ in rounding
+	// Consistent is that of Options.
+	Consistent bool   `json:"consistent,omitempty"`
+	Tile       int    `json:"tile"`
+	Overlap    int    `json:"overlap"`
+	Windows    int    `json:"windows"` // of the last pass
+	SIMD       string `json:"simd"`    // instruction tier; others differ in rounding
 	// Lost is what the network was told that the image has lost; nil for models that
 	// are not told.
 	Lost *degrade.Amount `json:"lost,omitempty"`

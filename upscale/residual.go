@@ -9,6 +9,24 @@ type residual struct {
 	factor  float32
 	x       []float32
 	threads int
+	// consistent, if not nil, is a condition on y0.
+	consistent *consistency
+}
+
+// constrain is what refinement does to every estimate of y0; nil is nothing.
+func (r residual) constrain(clip bool) func(y0 []float32) {
+	switch {
+	case r.consistent == nil && clip:
+		return r.clamp
+	case r.consistent == nil:
+		return nil
+	}
+	return func(y0 []float32) {
+		r.consistent.project(y0)
+		if clip {
+			r.clamp(y0)
+		}
+	}
 }
 
 // pieceLen is how many values a goroutine takes at a time.

@@ -27,6 +27,9 @@ func (r *run) image(img *imageio.Image) (*imageio.Image, error) {
 	if img.Gray {
 		makeGray(pix)
 	}
+	if err := r.settleResult(out, source); err != nil {
+		return nil, err
+	}
 	if err := checkContent(source.Pix, pix); err != nil {
 		return nil, err
 	}
@@ -87,6 +90,9 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	defer free()
 	denoiser.OnWindow = onWindow
 	target := residual{factor: float32(r.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}
+	if target.consistent, err = r.consistency(low, in, out, target); err != nil {
+		return nil, err
+	}
 	y := make([]float32, out.pixels()*3)
 	predict := r.refine
 	if r.cfg.Regression() {
@@ -97,7 +103,10 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	}
 	target.image(y, y)
 	clamp(y, -1, 1)
-	return y, nil
+	if i+1 < len(r.passes) {
+		_, err = r.settle(y, out, low, in, depth)
+	}
+	return y, err
 }
 
 // denoiser conditions the network on x and, if it has augmentation levels, on them.
@@ -123,9 +132,7 @@ func (r *run) refine(y []float32, i int, d *Denoiser, target residual) error {
 	options := r.sampler
 	options.Noise = refine.NewNoise(passSeed(r.o.Seed, i))
 	options.OnStep = r.stepCallback(i, target)
-	if !options.NoClip {
-		options.ConstrainY0 = target.clamp
-	}
+	options.ConstrainY0 = target.constrain(!options.NoClip)
 	return refine.Run(r.ctx, options, d, y)
 }
 

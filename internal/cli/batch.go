@@ -182,14 +182,19 @@ func (b *batch) tell(j job, notes []string) {
 
 // howMade says in a few words how a result was made.
 func howMade(r *sr3.Report) string {
-	if r.Objective == model.ObjectiveRegression {
-		return "regression"
+	how := "regression"
+	if r.Objective != model.ObjectiveRegression {
+		how = fmt.Sprintf("%s, %s, ", r.Sampler, plural(r.Steps, "step"))
+		if r.Draws > 0 {
+			how += fmt.Sprintf("%s of %d draws, seeds %d to %d", r.Statistic, r.Draws, r.Seed, upscale.DrawSeed(r.Seed, r.Draws-1))
+		} else {
+			how += fmt.Sprintf("seed %d", r.Seed)
+		}
 	}
-	text := fmt.Sprintf("%s, %s, ", r.Sampler, plural(r.Steps, "step"))
-	if r.Draws > 0 {
-		return text + fmt.Sprintf("%s of %d draws, seeds %d to %d", r.Statistic, r.Draws, r.Seed, upscale.DrawSeed(r.Seed, r.Draws-1))
+	if r.Consistent {
+		how += ", consistent"
 	}
-	return text + fmt.Sprintf("seed %d", r.Seed)
+	return how
 }
 
 // plural is a number with a noun that takes an s, or es after an s.

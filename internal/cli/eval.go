@@ -46,7 +46,8 @@ A method is one of
   bicubic, lanczos, nearest     filters, byte for byte as Pillow's
   sr3:MODEL[,KEY=VALUE...]      a model by name or file, with settings: steps,
                                 sampler, schedule, variance, eta, temperature, seed,
-                                tile, overlap; samples=K measures the mean of K draws
+                                tile, overlap; samples=K measures the mean of K draws;
+                                consistent=true is "sr3 upscale --consistent"
   regression:MODEL[,...]        a model that computes the result in one pass
   NAME=DIR                      images that another program made, found by name
 and is a row of the table in the order given. name=LABEL among the settings of a

@@ -15,6 +15,7 @@ import (
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // inspection is the output of "sr3 inspect --json": what kind of file it is, and
@@ -252,6 +253,9 @@ func (r *inspection) printMade(s *streams) {
 			fmt.Fprintf(s.out, ", %s of %d draws", made.Statistic, made.Draws)
 		}
 		fmt.Fprintln(s.out)
+	}
+	if made.Consistent && made.Statistic != upscale.StatisticDeviation {
+		fmt.Fprintln(s.out, "consistent  made so that its reduction is the image it was made from")
 	}
 	fmt.Fprintf(s.out, "windows     %d of %d pixels, overlap %d, %s, %s\n", made.Windows, made.Tile, made.Overlap, plural(made.Passes, "pass"), made.SIMD)
 	if made.Lost != nil {

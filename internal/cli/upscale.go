@@ -66,6 +66,10 @@ the image decides, light where the model invents. NAME_sr3_x4.png becomes
 NAME_sr3_x4.sample-0.png and so on, NAME_sr3_x4.mean.png and
 NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
 
+--consistent makes results that the image could have come from: reduced to its size
+by antialiased bicubic they are the image, to within rounding. JPEG and lossy WebP
+change that afterwards.
+
 Before it begins it says what images the model was trained for. Most models know
 clean images alone; one that was trained with blur, noise and JPEG compression is told
 how much of each an image has: noise is estimated from the pixels, the quality of a
@@ -111,6 +115,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 to 1 (default: the model's)")
 	fl.Float64Var(&o.Temperature, "temperature", 0, "scale of the noise, to 2; 1 draws from the model's own distribution, less is safer and plainer\n(default: the model's)")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
+	fl.BoolVar(&o.Consistent, "consistent", false, "make results whose bicubic reduction is the input, to within rounding")
 	f.lost.register(fl)
 	fl.IntVar(&f.samples, "samples", 0, "write this many possible results, their mean and a map of where they differ")
 	fl.Float64Var(&f.deviation, "deviation-scale", upscale.DefaultDeviationScale, "standard deviation, in 1/255, of the map's lightest colour")
