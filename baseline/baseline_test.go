@@ -51,9 +51,9 @@ func TestParseSpec(t *testing.T) {
 		"sr3:m,steps=10,sampler=ddim,seed=18446744073709551615,eta=0.5,schedule=paper,variance=beta,tile=64,overlap=8,name=mine": {
 			Kind: baseline.KindSR3, Source: "m", Name: "mine", Options: upscale.Options{
 				Steps: 10, Sampler: "ddim", Seed: 1<<64 - 1, Eta: 0.5, Schedule: "paper", Variance: "beta", Tile: 64, Overlap: 8}},
-		"sr3:m,consistent=true":         {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Consistent: true}},
-		"regression:m,consistent=1":     {Kind: baseline.KindRegression, Source: "m", Options: upscale.Options{Consistent: true}},
-		"sr3:m,seed=1,consistent=false": {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Seed: 1}},
+		"sr3:m,consistent=true":         {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Consistent: new(true)}},
+		"regression:m,consistent=1":     {Kind: baseline.KindRegression, Source: "m", Options: upscale.Options{Consistent: new(true)}},
+		"sr3:m,seed=1,consistent=false": {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Seed: 1, Consistent: new(false)}},
 		"sr3:m,samples=8":               {Kind: baseline.KindSR3, Source: "m", Samples: 8},
 		"regression:m,tile=64":          {Kind: baseline.KindRegression, Source: "m", Options: upscale.Options{Tile: 64}},
 	} {
@@ -65,7 +65,7 @@ func TestParseSpec(t *testing.T) {
 		got.Options.OnStep, got.Options.OnWindow = nil, nil
 		if got.Kind != want.Kind || got.Name != want.Name || got.Source != want.Source || got.Options.Steps != want.Options.Steps ||
 			got.Options.Sampler != want.Options.Sampler || got.Options.Seed != want.Options.Seed || got.Options.Eta != want.Options.Eta ||
-			got.Options.Consistent != want.Options.Consistent || got.Options.Schedule != want.Options.Schedule || got.Options.Variance != want.Options.Variance ||
+			(got.Options.Consistent != nil) != (want.Options.Consistent != nil) || got.Options.Schedule != want.Options.Schedule || got.Options.Variance != want.Options.Variance ||
 			got.Samples != want.Samples || got.Options.Tile != want.Options.Tile || got.Options.Overlap != want.Options.Overlap {
 			t.Errorf("%s: %+v, want %+v", text, got, want)
 		}

@@ -97,10 +97,11 @@ func (s *Spec) set(key, value string) error {
 		return nil
 	}
 	if key == "consistent" {
-		var err error
-		if o.Consistent, err = strconv.ParseBool(value); err != nil {
+		on, err := strconv.ParseBool(value)
+		if err != nil {
 			return fmt.Errorf("consistent=%s: want true or false", value)
 		}
+		o.Consistent = &on
 		return nil
 	}
 	numbers := map[string]*int{"tile": &o.Tile, "overlap": &o.Overlap}
@@ -190,7 +191,9 @@ func (s Spec) settings() string {
 	add("temperature", o.Temperature, o.Temperature != 0)
 	add("seed", o.Seed, s.Kind == KindSR3)
 	add("samples", s.Samples, s.Samples != 0)
-	add("consistent", o.Consistent, o.Consistent)
+	if o.Consistent != nil {
+		add("consistent", *o.Consistent, true)
+	}
 	add("tile", o.Tile, o.Tile != 0)
 	add("overlap", o.Overlap, o.Overlap != 0)
 	return strings.Join(list, " ")
@@ -225,7 +228,10 @@ func (s Spec) label(modelName string, steps int) string {
 	add(o.Temperature != 0, "temperature %v", o.Temperature)
 	add(o.Seed != 0, "seed %d", o.Seed)
 	add(s.Samples != 0, "mean of %d draws", s.Samples)
-	add(o.Consistent, "%s", "consistent")
+	if o.Consistent != nil {
+		add(*o.Consistent, "%s", "consistent")
+		add(!*o.Consistent, "%s", "not consistent")
+	}
 	add(o.Tile != 0, "tile %d", o.Tile)
 	add(o.Overlap != 0, "overlap %d", o.Overlap)
 	return strings.Join(parts, ", ")

@@ -102,6 +102,9 @@ type Inference struct {
 	// Clip clamps every estimate of the clean image to [-1, 1]. With a residual
 	// target the estimate that is clamped is the image, not the residual.
 	Clip bool `json:"clip"`
+	// Consistent projects every estimate onto the images that the input could have
+	// come from, see upscale.Options.
+	Consistent bool `json:"consistent,omitempty"`
 }
 
 // Condition is what was done to the condition image in training.

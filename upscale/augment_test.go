@@ -194,3 +194,20 @@ func TestRemarks(t *testing.T) {
 		}
 	}
 }
+
+// TestLostIsNotKept: what an image has lost is not projected back into it unless that is asked for.
+func TestLostIsNotKept(t *testing.T) {
+	m := toldModel(t)
+	m.Config.Inference.Consistent = true
+	u := open(t, m)
+	for _, c := range []struct {
+		noise float64
+		say   *bool
+		want  bool
+	}{{0, nil, true}, {9, nil, false}, {9, new(true), true}} {
+		in := Input{Blur: number(0.0), Noise: number(c.noise), Quality: number(0)}
+		if _, report := enlarged(t, u, testImage(9, 8), Options{Input: in, Consistent: c.say}); report.Consistent != c.want {
+			t.Errorf("noise %v: consistent is %v", c.noise, report.Consistent)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func (c *consistency) clip(u []float32) {
 // consistency is the condition on y0 in a pass that enlarges low from in to out;
 // nil unless it is asked for.
 func (r *run) consistency(low []float32, in, out size, target residual) (*consistency, error) {
-	if !r.o.Consistent {
+	if !r.consistent {
 		return nil, nil
 	}
 	c, err := newConsistency(low, in, out, r.o.Threads)
@@ -175,7 +175,7 @@ func (r *run) consistency(low []float32, in, out size, target residual) (*consis
 // settle makes an image of size out, in [-1, 1], consistent with low of size in,
 // if that is asked for. Both are images of a pass.
 func (r *run) settle(pix []float32, out size, low []float32, in size, depth int) (*consistency, error) {
-	if !r.o.Consistent {
+	if !r.consistent {
 		return nil, nil
 	}
 	c, err := newConsistency(low, in, out, r.o.Threads)

@@ -70,7 +70,7 @@ func TestConsistentResults(t *testing.T) {
 			if err != nil || report.Consistent {
 				t.Fatalf("%v, report %+v", err, report)
 			}
-			c.o.Consistent = true
+			c.o.Consistent = new(true)
 			after, report, err := c.u.Upscale(t.Context(), img, c.o)
 			if err != nil || !report.Consistent {
 				t.Fatalf("%v, report %+v", err, report)
@@ -170,7 +170,7 @@ func TestConsistentOnThreads(t *testing.T) {
 	u := newUpscaler(t)
 	var want []float32
 	for _, threads := range []int{1, 2, 3} {
-		out, _, err := u.Upscale(t.Context(), testImage(45, 37), Options{Threads: threads, Consistent: true, Steps: 2})
+		out, _, err := u.Upscale(t.Context(), testImage(45, 37), Options{Threads: threads, Consistent: new(true), Steps: 2})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestConsistentGrayAndAlpha(t *testing.T) {
 			img.Alpha[i] = 1
 		}
 	}
-	out, _, err := u.Upscale(t.Context(), img, Options{Consistent: true})
+	out, _, err := u.Upscale(t.Context(), img, Options{Consistent: new(true)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestConsistentGrayAndAlpha(t *testing.T) {
 func TestConsistentSixteenBits(t *testing.T) {
 	img := smoothImage(14, 9, 110)
 	img.Depth = 16
-	out, _, err := newUpscaler(t).Upscale(t.Context(), img, Options{Consistent: true})
+	out, _, err := newUpscaler(t).Upscale(t.Context(), img, Options{Consistent: new(true)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestConsistentWithoutClip(t *testing.T) {
 	m := leanModel(t)
 	m.Config.Inference.Clip = false
 	img := smoothImage(10, 10, 150)
-	for _, o := range []Options{{Consistent: true}, {Consistent: true, Sampler: "unipc"}} {
+	for _, o := range []Options{{Consistent: new(true)}, {Consistent: new(true), Sampler: "unipc"}} {
 		out, _, err := newRegression(t, m).Upscale(t.Context(), img, o)
 		if err != nil {
 			t.Fatal(err)
@@ -257,11 +257,27 @@ func TestConsistentWithoutClip(t *testing.T) {
 func TestConsistentDraws(t *testing.T) {
 	img := smoothImage(14, 9, 150)
 	u := newRegression(t, predicted(t, regressionModel(t)))
-	s, err := u.Samples(t.Context(), img, Options{Consistent: true}, 3, nil)
+	s, err := u.Samples(t.Context(), img, Options{Consistent: new(true)}, 3, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := inconsistency(t, img, s.Mean); got > 0.3 || !s.Report.Consistent {
 		t.Errorf("consistency of the mean %.3g, report %+v", got, s.Report)
+	}
+}
+
+// TestConsistentByDefault: the model's default holds where nothing is said, and never for an image that is known to have
+// lost something.
+func TestConsistentByDefault(t *testing.T) {
+	m := leanModel(t)
+	m.Config.Inference.Consistent = true
+	for _, c := range []struct {
+		say  *bool
+		want bool
+	}{{nil, true}, {new(false), false}, {new(true), true}} {
+		_, report, err := newRegression(t, m).Upscale(t.Context(), testImage(12, 9), Options{Steps: 1, Consistent: c.say})
+		if err != nil || report.Consistent != c.want {
+			t.Errorf("said %v: consistent is %v, %v", c.say, report.Consistent, err)
+		}
 	}
 }

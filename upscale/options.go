@@ -57,7 +57,9 @@ type Options struct {
 	// for is projected in the end, and values outside the range are clipped, in turns.
 	// What was wrong with the input, such as noise and blocks, is kept too. Alpha is
 	// left as it is; colours under transparent pixels are those that were filled in.
-	Consistent bool
+	// Nil means the model's default, but never for an image of which the network is
+	// told that it has lost something.
+	Consistent *bool
 
 	// Input says what the image has lost beside its size; the zero value finds out. It
 	// is for models that are told, and must be zero for others.
@@ -125,7 +127,7 @@ type Report struct {
 	Temperature float64 `json:"temperature,omitempty"`
 	Variance    string  `json:"variance,omitempty"`
 	Seed        uint64  `json:"seed"`
-	// Consistent is that of Options.
+	// Consistent tells that the result was made so, see Options.
 	Consistent bool   `json:"consistent,omitempty"`
 	Tile       int    `json:"tile"`
 	Overlap    int    `json:"overlap"`

@@ -139,19 +139,20 @@ func (u *Upscaler) Upscale(ctx context.Context, img *imageio.Image, o Options) (
 // run is one image on its way.
 type run struct {
 	*Upscaler
-	ctx     context.Context
-	o       Options
-	sampler refine.Options
-	in      size
-	lost    *degrade.Amount // what the image has lost; nil if the network is not told
-	target  size
-	passes  []size // input size of every run of the model
-	plans   []*Plan
-	first   []*Plan // of the predictor; empty without one
-	tile    int
-	overlap int
-	done    int // windows so far
-	total   int // windows of all passes
+	ctx        context.Context
+	o          Options
+	sampler    refine.Options
+	in         size
+	consistent bool
+	lost       *degrade.Amount // what the image has lost; nil if the network is not told
+	target     size
+	passes     []size // input size of every run of the model
+	plans      []*Plan
+	first      []*Plan // of the predictor; empty without one
+	tile       int
+	overlap    int
+	done       int // windows so far
+	total      int // windows of all passes
 }
 
 // newRun checks the options and plans the work.
@@ -171,6 +172,10 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 		return nil, err
 	}
 	r.lost = u.findLost(img, o.Input)
+	r.consistent = u.cfg.Inference.Consistent && (r.lost == nil || *r.lost == degrade.Amount{})
+	if o.Consistent != nil {
+		r.consistent = *o.Consistent
+	}
 	r.passes = planPasses(r.in, r.target, u.cfg.Scale)
 	r.tile, r.overlap = u.windows(o)
 	for _, in := range r.passes {
@@ -221,7 +226,7 @@ func (r *run) report() *Report {
 	return &Report{
 		Model: r.cfg.Name, Objective: r.cfg.Objective, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
 		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta, Temperature: temperature,
-		Variance: r.sampler.Variance, Seed: r.o.Seed, Consistent: r.o.Consistent, Tile: r.tile, Overlap: r.overlap,
+		Variance: r.sampler.Variance, Seed: r.o.Seed, Consistent: r.consistent, Tile: r.tile, Overlap: r.overlap,
 		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(), Lost: r.lost,
 	}
 }

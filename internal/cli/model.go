@@ -178,6 +178,9 @@ func printModel(s *streams, m *model.Model) error {
 		fmt.Fprintf(s.out, "diffusion   predicts %s, residual %v, gamma drawn by %s, trained with %s\n",
 			c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
 		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s\n", c.Inference.Sampler, c.Inference.Steps, c.Inference.Schedule.Kind)
+		if c.Inference.Consistent {
+			fmt.Fprintln(s.out, "            consistent with the input")
+		}
 	}
 	if p := c.Predictor; p != nil {
 		fmt.Fprintf(s.out, "predictor   %s: %s, %d parameters of these, channels %d x %v, %d blocks; its result is the condition\n",

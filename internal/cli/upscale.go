@@ -35,6 +35,7 @@ type upscaleFlags struct {
 	json       bool
 	quiet      bool
 	noMetadata bool
+	consistent bool
 	gpu        int
 	lost       inputFlags
 	samples    int     // draws; 0 for the plain result
@@ -68,7 +69,8 @@ NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
 
 --consistent makes results that the image could have come from: reduced to its size
 by antialiased bicubic they are the image, to within rounding. JPEG and lossy WebP
-change that afterwards.
+change that afterwards. A model may make such results by default (sr3 model show);
+--consistent=false leaves them as the network made them.
 
 Before it begins it says what images the model was trained for. Most models know
 clean images alone; one that was trained with blur, noise and JPEG compression is told
@@ -115,7 +117,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 to 1 (default: the model's)")
 	fl.Float64Var(&o.Temperature, "temperature", 0, "scale of the noise, to 2; 1 draws from the model's own distribution, less is safer and plainer\n(default: the model's)")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
-	fl.BoolVar(&o.Consistent, "consistent", false, "make results whose bicubic reduction is the input, to within rounding")
+	fl.BoolVar(&f.consistent, "consistent", false, "make results whose bicubic reduction is the input, to within rounding, or =false not (default: as the model says)")
 	f.lost.register(fl)
 	fl.IntVar(&f.samples, "samples", 0, "write this many possible results, their mean and a map of where they differ")
 	fl.Float64Var(&f.deviation, "deviation-scale", upscale.DefaultDeviationScale, "standard deviation, in 1/255, of the map's lightest colour")
@@ -135,6 +137,9 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	if err := f.check(cmd); err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("consistent") {
+		f.options.Consistent = &f.consistent
 	}
 	if cmd.Flags().Changed("gpu") && f.gpu >= 0 {
 		fmt.Fprintln(s.err, "sr3: -g: there is no GPU engine; running on the processor")
