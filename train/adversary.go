@@ -28,6 +28,9 @@ type AdversaryConfig struct {
 	// Noise is the largest deviation of the noise in front of the critic, which keeps it from winning by trifles
 	// (Diffusion-GAN, Wang et al., 2022): sigma' is uniform in [0, Noise), and y' = alpha' y0 + sigma' eps'.
 	Noise float64 `toml:"noise"`
+	// Limit bounds the pull: an example's adversarial gradient by the prediction is scaled down to at most this share of
+	// the norm of its diffusion loss's, so that a critic that is far ahead cannot drown what keeps the image true.
+	Limit float64 `toml:"limit"`
 	// Channels, Multipliers, Blocks and Fold are the critic's size, as those of unet.Config.
 	Channels    int   `toml:"channels"`
 	Multipliers []int `toml:"multipliers"`
@@ -37,7 +40,7 @@ type AdversaryConfig struct {
 
 // defaultAdversary is what the section begins with.
 func defaultAdversary() AdversaryConfig {
-	return AdversaryConfig{Rate: 2e-4, Start: 100, Noise: 0.5, Channels: 16, Multipliers: []int{1, 2, 4}, Blocks: 1, Fold: 2}
+	return AdversaryConfig{Rate: 2e-4, Start: 100, Noise: 0.5, Limit: 0.5, Channels: 16, Multipliers: []int{1, 2, 4}, Blocks: 1, Fold: 2}
 }
 
 // The critic's Adam forgets sooner than the network's: what it has learned of earlier estimates is out of date.
@@ -112,6 +115,7 @@ func (c Config) checkAdversary() error {
 	want(a.Rate > 0 && a.Rate <= 1, "adversary.rate", a.Rate, "more than 0, at most 1")
 	want(a.Start >= 0, "adversary.start", a.Start, "0 or more")
 	want(a.Noise >= 0 && a.Noise <= 1, "adversary.noise", a.Noise, "0 to 1")
+	want(a.Limit > 0 && a.Limit <= 1000, "adversary.limit", a.Limit, "more than 0, at most 1000")
 	want(c.microBatch() == c.Train.Batch, "train.micro_batch", c.Train.MicroBatch, "0 with an adversary: its gradients are not accumulated")
 	want(!c.regression(), "adversary.weight", a.Weight, "0 for a regression, which has no noise to make texture from")
 	want(c.Model.InChannels == 6, "adversary.weight", a.Weight, "0 for a network without a condition, which the critic sees too")
@@ -213,11 +217,12 @@ func (s *stepper) compileAdversary(g *graph.Graph, l lossNodes, vars *cpu.Variab
 	if err != nil {
 		return fmt.Errorf("build adversary: %w", err)
 	}
-	total := g.Add(g.Reshape(l.loss, 1), g.Reshape(term, 1))
-	wrt := append(variables(g, s.params, ""), l.prediction)
-	grads := s.cfg.gradients(g, total, wrt)
-	share := buildShare(g, grads[len(s.params)], g.Gradients(l.loss, wrt[len(s.params):])[0])
-	out := append([]*graph.Node{l.loss}, buildUpdate(g, s.cfg.optimiser(), s.params, grads[:len(s.params)])...)
+	by := []*graph.Node{l.prediction}
+	keep, pull := g.Gradients(l.loss, by)[0], s.cfg.gradients(g, term, by)[0]
+	pull = buildLimit(g, pull, keep, float32(s.cfg.Adversary.Limit))
+	grads := s.cfg.gradientsFrom(g, l.prediction, g.Add(keep, pull), variables(g, s.params, ""))
+	share := g.Div(buildNorms(g, pull), g.Affine(buildNorms(g, keep), 1, 1e-30))
+	out := append([]*graph.Node{l.loss}, buildUpdate(g, s.cfg.optimiser(), s.params, grads)...)
 	s.critic = &critic{estimateAt: len(out)}
 	if s.compute, err = cpu.Compile(g, vars, append(out, estimate, share), cpu.Options{Threads: s.cfg.Train.Threads}); err != nil {
 		return err
@@ -225,16 +230,23 @@ func (s *stepper) compileAdversary(g *graph.Graph, l lossNodes, vars *cpu.Variab
 	return s.critic.compile(s.cfg, vars)
 }
 
-// buildShare adds the norm of what a gradient has beyond another as a share of the other's norm.
-func buildShare(g *graph.Graph, whole, part *graph.Node) *graph.Node {
-	squares := func(d *graph.Node) *graph.Node { return g.Sum(g.Square(d)) }
-	return g.Sqrt(g.Div(squares(g.Sub(whole, part)), g.Affine(squares(part), 1, 1e-30)))
+// buildNorms adds the norms of a tensor along axes, along all without any.
+func buildNorms(g *graph.Graph, d *graph.Node, axes ...int) *graph.Node {
+	return g.Sqrt(g.Sum(g.Square(d), axes...))
+}
+
+// buildLimit scales the gradient of each example in pull [N, H, W, 3] down to the norm of that in keep times limit.
+func buildLimit(g *graph.Graph, pull, keep *graph.Node, limit float32) *graph.Node {
+	ratio := g.Div(g.Scale(buildNorms(g, keep, 1, 2, 3), limit), g.Affine(buildNorms(g, pull, 1, 2, 3), 1, 1e-30))
+	less := g.ReLU(g.Affine(ratio, -1, 1)) // 1 - min(1, ratio)
+	return g.Mul(pull, g.Affine(less, -1, 1))
 }
 
 // estimate is what the network made of the examples of the last step, [N, H, W, 3], until the next.
 func (s *stepper) estimate() []float32 { return s.compute.Output(s.critic.estimateAt) }
 
-// share is the norm of the adversarial term's gradient by the prediction over that of the loss, in the last step.
+// share is the norm of the adversarial gradient by the prediction, within its limit, over that of the diffusion loss's,
+// in the last step.
 func (s *stepper) share() float64 { return float64(s.compute.Output(s.critic.estimateAt + 1)[0]) }
 
 // critic computes the critic's optimiser steps.

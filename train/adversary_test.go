@@ -32,6 +32,7 @@ func TestAdversaryConfig(t *testing.T) {
 		"adversary.rate=0":              "adversary.rate",
 		"adversary.start=-1":            "adversary.start",
 		"adversary.noise=2":             "adversary.noise",
+		"adversary.limit=0":             "adversary.limit",
 		"adversary.channels=7":          "channels",
 		"adversary.fold=3":              "data.crop",
 		"adversary.blok=1":              "adversary.blok",
@@ -88,7 +89,7 @@ func TestCriticTellsTruthFromEstimates(t *testing.T) {
 	}
 }
 
-// TestAdversarialGradient compares the gradient of the whole loss by the network's parameters with central differences
+// TestAdversarialGradient compares the gradient of the whole loss, within no limit, by the network's parameters with central differences
 // in float64, with the critic's parameters as they are.
 func TestAdversarialGradient(t *testing.T) {
 	for _, prediction := range []string{"v", "x0"} {
@@ -104,8 +105,9 @@ func TestAdversarialGradient(t *testing.T) {
 			t.Fatal(err)
 		}
 		total := g.Add(g.Reshape(l.loss, 1), g.Reshape(term, 1))
-		wrt := variables(g, params, "")
-		grads := g.Gradients(total, wrt)
+		wrt, by := variables(g, params, ""), []*graph.Node{l.prediction}
+		keep, pull := g.Gradients(l.loss, by)[0], g.Gradients(term, by)[0]
+		grads := g.GradientsFrom(l.prediction, g.Add(keep, buildLimit(g, pull, keep, 1e9)), wrt)
 		alone := g.Gradients(l.loss, wrt)
 		m := plain.New(g)
 		for _, n := range g.Nodes() {
@@ -136,6 +138,35 @@ func TestAdversarialGradient(t *testing.T) {
 		}
 		if !pulled {
 			t.Error("the adversarial term has no part in the gradient")
+		}
+	}
+}
+
+// TestLimit: a pull above its share of the gradient is scaled down to it, example by example; one below stays.
+func TestLimit(t *testing.T) {
+	g := graph.New()
+	pull, keep := g.Input("pull", 3, 1, 2, 3), g.Input("keep", 3, 1, 2, 3)
+	out := buildLimit(g, pull, keep, 0.5)
+	m := plain.New(g)
+	p, k := normals(18, 1, 1), normals(18, 1, 2)
+	for i := range 6 {
+		p[i] *= 100   // far above
+		p[6+i] *= 0.1 // below
+		p[12+i] = 0
+	}
+	m.Set("pull", p)
+	m.Set("keep", k)
+	m.Run(out)
+	norm := func(v []float64) float64 {
+		return math.Sqrt(v[0]*v[0] + v[1]*v[1] + v[2]*v[2] + v[3]*v[3] + v[4]*v[4] + v[5]*v[5])
+	}
+	got := m.Value(out)
+	if have, want := norm(got[:6]), 0.5*norm(k[:6]); math.Abs(have-want) > 1e-6*want || math.Abs(got[0]/got[1]-p[0]/p[1]) > 1e-6 {
+		t.Errorf("limited to norm %v, want %v; %v of %v", have, want, got[:6], p[:6])
+	}
+	for i := 6; i < 18; i++ {
+		if math.Abs(got[i]-p[i]) > 1e-9 {
+			t.Errorf("element %d: %v, want %v", i, got[i], p[i])
 		}
 	}
 }

@@ -79,6 +79,14 @@ func (c Config) gradients(g *graph.Graph, loss *graph.Node, wrt []*graph.Node) [
 	return g.Gradients(loss, wrt)
 }
 
+// gradientsFrom is gradients of a loss whose gradient by y is dy.
+func (c Config) gradientsFrom(g *graph.Graph, y, dy *graph.Node, wrt []*graph.Node) []*graph.Node {
+	if c.Train.Recompute {
+		return g.RecomputedGradientsFrom(y, dy, wrt)
+	}
+	return g.GradientsFrom(y, dy, wrt)
+}
+
 // compileUpdate makes the second program of accumulation, whose inputs are the summed gradients.
 func (s *stepper) compileUpdate(vars *cpu.Variables) (err error) {
 	g := graph.New()
