@@ -33,6 +33,7 @@ func TestAdversaryConfig(t *testing.T) {
 		"adversary.start=-1":            "adversary.start",
 		"adversary.noise=2":             "adversary.noise",
 		"adversary.limit=0":             "adversary.limit",
+		"adversary.smooth=-1":           "adversary.smooth",
 		"adversary.channels=7":          "channels",
 		"adversary.fold=3":              "data.crop",
 		"adversary.blok=1":              "adversary.blok",
@@ -86,6 +87,34 @@ func TestCriticTellsTruthFromEstimates(t *testing.T) {
 	}
 	if !(last.loss < 1 && last.real > last.fake+1) {
 		t.Errorf("after 60 steps %+v", last)
+	}
+}
+
+// TestSmoothCriticIsLessSteep trains two critics and measures how hard they pull at the network.
+func TestSmoothCriticIsLessSteep(t *testing.T) {
+	var shares [2]float64
+	for i, set := range []string{"adversary.smooth=0", "adversary.smooth=30"} {
+		cfg := tinyConfig(t, adversarySets(set, "adversary.limit=1000")...)
+		s := randomState(t, cfg)
+		step, err := newStepper(cfg, s.vars)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hyper := s.hyper()
+		hyper[graph.AdamRate] = 0
+		for n := range 60 {
+			e := drawExamples(t, cfg, n%4)
+			step.step(e, hyper)
+			step.critic.step(e, step.estimate(), s.criticHyper())
+			s.count(1)
+		}
+		step.step(drawExamples(t, cfg, 1), hyper)
+		shares[i] = step.share()
+		step.close()
+	}
+	t.Logf("shares %v", shares)
+	if !(shares[1] > 0 && shares[1] < shares[0]/2) {
+		t.Errorf("the pull is %v of the gradient with the penalty and %v without", shares[1], shares[0])
 	}
 }
 
@@ -274,7 +303,7 @@ func TestAdversaryStaysOutBeforeItsStart(t *testing.T) {
 // TestAdversarialRunGoesOnBitForBit stops one of three equal runs, and gives them other threads and recomputation.
 func TestAdversarialRunGoesOnBitForBit(t *testing.T) {
 	data := []string{images(t)}
-	sets := adversarySets("train.steps=6", "adversary.start=2", "train.decay=cosine", "train.shard_mb=1")
+	sets := adversarySets("train.steps=6", "adversary.start=2", "adversary.smooth=1", "train.decay=cosine", "train.shard_mb=1")
 	straight, out, other := t.TempDir(), t.TempDir(), t.TempDir()
 	res := mustRun(t, Options{Config: tinyConfig(t, append(sets, "train.threads=2")...), OutDir: straight, Data: data})
 	mustRun(t, Options{Config: tinyConfig(t, append(sets, "train.threads=1", "train.recompute=true")...), OutDir: other, Data: data})
