@@ -17,14 +17,22 @@ import (
 // RecordKey is the metadata entry that holds [Model.Record] as JSON.
 const RecordKey = "sr3.record"
 
-// maxRecord bounds the JSON of a record, in bytes.
-const maxRecord = 8 << 20
+const (
+	// maxRecord bounds the JSON of a record, in bytes.
+	maxRecord = 8 << 20
+	// maxRecordCommas bounds the commas in it, and so what its lists hold together: a
+	// run that is nothing takes two bytes in the file and hundreds in memory.
+	maxRecordCommas = 200_000
+)
 
 // ParseRecord reads the JSON of a record. Fields that this version does not know
 // are left out; a table that is no table is an error.
 func ParseRecord(data []byte) (*Card, error) {
 	if len(data) > maxRecord {
 		return nil, fmt.Errorf("model record: %d bytes, the limit is %d", len(data), maxRecord)
+	}
+	if n := bytes.Count(data, []byte(",")); n > maxRecordCommas {
+		return nil, fmt.Errorf("model record: lists of %d elements, the limit is %d", n, maxRecordCommas)
 	}
 	c := &Card{}
 	if err := json.Unmarshal(data, c); err != nil {
@@ -44,8 +52,8 @@ func (c *Card) encode() (string, error) {
 	if err := enc.Encode(c); err != nil {
 		return "", fmt.Errorf("model record: %w", err)
 	}
-	if b.Len() > maxRecord {
-		return "", fmt.Errorf("model record: %d bytes, the limit is %d", b.Len(), maxRecord)
+	if n := bytes.Count(b.Bytes(), []byte(",")); b.Len() > maxRecord || n > maxRecordCommas {
+		return "", fmt.Errorf("model record: %d bytes with lists of %d elements, the limits are %d and %d", b.Len(), n, maxRecord, maxRecordCommas)
 	}
 	return string(bytes.TrimSpace(b.Bytes())), nil
 }
