@@ -60,8 +60,8 @@ type Options struct {
 	// for is projected in the end, and values outside the range are clipped, in turns.
 	// What was wrong with the input, such as noise and blocks, is kept too. Alpha is
 	// left as it is; colours under transparent pixels are those that were filled in.
-	// Nil means the model's default, but never for an image of which the network is
-	// told that it has lost something.
+	// Nil means the model's default, but never for a JPEG of a quality below 90 and for
+	// an image of which the network is told that it has lost something.
 	Consistent *bool
 
 	// Input says what the image has lost beside its size; the zero value finds out. It

@@ -69,7 +69,8 @@ NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
 
 --consistent makes results that the image could have come from: reduced to its size
 by antialiased bicubic they are the image, to within rounding. JPEG and lossy WebP
-change that afterwards. A model may make such results by default (sr3 model show);
+change that afterwards. A model may make such results by default (sr3 model show), but
+never of a JPEG of a quality below 90;
 --consistent=false leaves them as the network made them.
 
 Before it begins it says what images the model was trained for. Most models know
