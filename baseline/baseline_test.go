@@ -48,6 +48,7 @@ func TestParseSpec(t *testing.T) {
 		"my gan=c:/x":      {Kind: baseline.KindFolder, Name: "my gan", Source: "c:/x"},
 		"sr3:photo-x4":     {Kind: baseline.KindSR3, Source: "photo-x4"},
 		"regression:a/b.x": {Kind: baseline.KindRegression, Source: "a/b.x"},
+		"sr3:m,eta=0":      {Kind: baseline.KindSR3, Source: "m", Options: upscale.Options{Eta: upscale.EtaNone}},
 		"sr3:m,steps=10,sampler=ddim,seed=18446744073709551615,eta=0.5,schedule=paper,variance=beta,tile=64,overlap=8,name=mine": {
 			Kind: baseline.KindSR3, Source: "m", Name: "mine", Options: upscale.Options{
 				Steps: 10, Sampler: "ddim", Seed: 1<<64 - 1, Eta: 0.5, Schedule: "paper", Variance: "beta", Tile: 64, Overlap: 8}},

@@ -149,6 +149,9 @@ func (s *Spec) setRefinement(key, value string) (done bool, err error) {
 		if err != nil || !(o.Eta >= 0 && o.Eta <= 1) {
 			return true, fmt.Errorf("eta=%s: want 0 to 1", value)
 		}
+		if o.Eta == 0 {
+			o.Eta = upscale.EtaNone
+		}
 		return true, nil
 	case "temperature":
 		o.Temperature, err = strconv.ParseFloat(value, 64)
@@ -187,7 +190,7 @@ func (s Spec) settings() string {
 	add("steps", o.Steps, o.Steps != 0)
 	add("schedule", o.Schedule, o.Schedule != "")
 	add("variance", o.Variance, o.Variance != "")
-	add("eta", o.Eta, o.Eta != 0)
+	add("eta", max(o.Eta, 0), o.Eta != 0) // EtaNone is 0
 	add("temperature", o.Temperature, o.Temperature != 0)
 	add("seed", o.Seed, s.Kind == KindSR3)
 	add("samples", s.Samples, s.Samples != 0)
@@ -224,7 +227,7 @@ func (s Spec) label(modelName string, steps int) string {
 	}
 	add(o.Schedule != "", "%s schedule", o.Schedule)
 	add(o.Variance != "", "%s variance", o.Variance)
-	add(o.Eta != 0, "eta %v", o.Eta)
+	add(o.Eta != 0, "eta %v", max(o.Eta, 0))
 	add(o.Temperature != 0, "temperature %v", o.Temperature)
 	add(o.Seed != 0, "seed %d", o.Seed)
 	add(s.Samples != 0, "mean of %d draws", s.Samples)

@@ -17,10 +17,11 @@ import (
 // ManifestName is the name under which a manifest is looked for beside images.
 const ManifestName = "manifest.tsv"
 
-// maxManifest bounds the size of a manifest in bytes, maxRows its rows.
+// maxManifest bounds the size of a manifest in bytes, maxRows its rows, maxColumns its columns.
 const (
 	maxManifest = 128 << 20
 	maxRows     = 1_500_000
+	maxColumns  = 1000
 )
 
 // ManifestRow says where an image comes from.
@@ -74,6 +75,9 @@ func parseManifest(text []byte) (*Manifest, error) {
 	n := 0
 	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) {
 		n++
+		if bytes.Count(line, []byte("\t")) >= maxColumns {
+			return nil, fmt.Errorf("line %d has more than %d columns", n, maxColumns)
+		}
 		cells := strings.Split(strings.TrimRight(string(line), "\r\n"), "\t")
 		if n == 1 {
 			for i, name := range cells {

@@ -64,6 +64,7 @@ func TestManifestMistakes(t *testing.T) {
 		"file\tsha256\na.png\tzz\n":    "line 2",
 		"file\tsha256\n\t\n":           "no name",
 		"file\tsha256\na\t\t" + "\n\n": "line 2 has 3",
+		"file\tsha256" + strings.Repeat("\t", 1000): "line 1 has more than 1000 columns",
 	} {
 		path := filepath.Join(t.TempDir(), "m.tsv")
 		write(t, path, []byte(text))

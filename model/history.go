@@ -53,6 +53,9 @@ type CardRun struct {
 type CardOrigin struct {
 	Name   string `json:"name"`
 	Digest string `json:"digest,omitempty"` // of its file
+	// Weights is the digest of its weights alone (see [Model.WeightsDigest]); empty
+	// for unknown.
+	Weights string `json:"weights,omitempty"`
 	// Recorded tells that its own training stands in the same card.
 	Recorded bool `json:"recorded"`
 }

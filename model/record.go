@@ -17,14 +17,31 @@ import (
 // RecordKey is the metadata entry that holds [Model.Record] as JSON.
 const RecordKey = "sr3.record"
 
-// maxRecord bounds the JSON of a record, in bytes.
-const maxRecord = 8 << 20
+const (
+	// maxRecord bounds the JSON of a record, in bytes.
+	maxRecord = 8 << 20
+	// maxRecordCommas bounds the commas in it, and so what its lists hold together: a
+	// run that is nothing takes two bytes in the file and hundreds in memory.
+	maxRecordCommas = 200_000
+)
+
+// CheckRecordSize reports JSON, of a record or of training runs, that would take too
+// much memory to read.
+func CheckRecordSize(data []byte) error {
+	if len(data) > maxRecord {
+		return fmt.Errorf("model record: %d bytes, the limit is %d", len(data), maxRecord)
+	}
+	if n := bytes.Count(data, []byte(",")); n > maxRecordCommas {
+		return fmt.Errorf("model record: lists of %d elements, the limit is %d", n, maxRecordCommas)
+	}
+	return nil
+}
 
 // ParseRecord reads the JSON of a record. Fields that this version does not know
 // are left out; a table that is no table is an error.
 func ParseRecord(data []byte) (*Card, error) {
-	if len(data) > maxRecord {
-		return nil, fmt.Errorf("model record: %d bytes, the limit is %d", len(data), maxRecord)
+	if err := CheckRecordSize(data); err != nil {
+		return nil, err
 	}
 	c := &Card{}
 	if err := json.Unmarshal(data, c); err != nil {
@@ -44,8 +61,8 @@ func (c *Card) encode() (string, error) {
 	if err := enc.Encode(c); err != nil {
 		return "", fmt.Errorf("model record: %w", err)
 	}
-	if b.Len() > maxRecord {
-		return "", fmt.Errorf("model record: %d bytes, the limit is %d", b.Len(), maxRecord)
+	if err := CheckRecordSize(b.Bytes()); err != nil {
+		return "", err
 	}
 	return string(bytes.TrimSpace(b.Bytes())), nil
 }
@@ -71,8 +88,8 @@ func (m *Model) addRecord(meta map[string]string) error {
 	return err
 }
 
-// SetRecord makes r the record, and the card what it says. Name, licence, scale
-// and use are the configuration's where it has them.
+// SetRecord makes r the record, and the card what it says. Name, licence and scale
+// are the configuration's where it has them.
 func (m *Model) SetRecord(r Card) error {
 	r.Name = cmp.Or(m.Config.Name, r.Name)
 	r.Licence = cmp.Or(m.Config.Licence, r.Licence)

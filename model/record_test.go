@@ -104,9 +104,9 @@ func TestRecordIsKept(t *testing.T) {
 }
 
 func TestParseRecordRefuses(t *testing.T) {
-	for _, text := range []string{"", "[]", `{"name": 3}`, `{"tables":[{"title":"t","header":["a"],"rows":[["1","2"]]}]}`, `{"runs":[{"steps":"many"}]}`} {
+	for _, text := range []string{"", "[]", `{"runs":[{}` + strings.Repeat(",{}", maxRecordCommas+1) + "]}", `{"name": 3}`, `{"tables":[{"title":"t","header":["a"],"rows":[["1","2"]]}]}`, `{"runs":[{"steps":"many"}]}`} {
 		if _, err := ParseRecord([]byte(text)); err == nil || !strings.Contains(err.Error(), "model record") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%.80s: %v", text, err)
 		}
 	}
 	if c, err := ParseRecord([]byte(`{"name":"a","of_a_later_version":1}`)); err != nil || c.Name != "a" {

@@ -35,7 +35,7 @@ func resampled(s diffusion.NoiseSchedule, steps int) (diffusion.NoiseSchedule, e
 }
 
 // logSNRs returns the log-SNR of levels 1 to N. For a last level of gamma 0, where it is -Inf, it goes on as the levels
-// before do.
+// before do; a level that has none before it is the noisiest of a search.
 func logSNRs(s diffusion.NoiseSchedule) []float64 {
 	levels := make([]float64, s.Steps())
 	for i := range levels {
@@ -43,6 +43,10 @@ func logSNRs(s diffusion.NoiseSchedule) []float64 {
 	}
 	n := len(levels)
 	if !math.IsInf(levels[n-1], -1) {
+		return levels
+	}
+	if n == 1 {
+		levels[0] = searchNoisiest
 		return levels
 	}
 	gap := 2.0

@@ -273,3 +273,21 @@ func TestExplicitScheduleIsResampled(t *testing.T) {
 		t.Errorf("from gamma 0: %v, %v", zero.Gammas(), err)
 	}
 }
+
+// A start whose only level is pure noise wins and is improved.
+func TestSearchFromPureNoise(t *testing.T) {
+	start := &Candidate{Sampler: SamplerDDIM, Gammas: []float64{0}, Temperature: 1}
+	score := func(_ context.Context, c Candidate) (float64, error) {
+		switch g := c.Gammas[0]; {
+		case g == 0:
+			return 1, nil
+		case g < 1e-5:
+			return 0.5, nil
+		}
+		return 2, nil
+	}
+	found, err := Search{Calls: 1, Samplers: []string{SamplerDDIM}, Start: start, Evaluations: 40, FixTemperature: true, Score: score}.Run(t.Context())
+	if err != nil || found.Best.Score != 0.5 {
+		t.Errorf("%+v, %v", found, err)
+	}
+}

@@ -55,9 +55,6 @@ func (r *run) cardRun() model.CardRun {
 	if n := len(r.drawer.set.Unusable()); n > 0 {
 		run.DataNotes = append(run.DataNotes, fmt.Sprintf("%d of the training images were too small or could not be read, and were left out; log.txt of the run names them.", n))
 	}
-	if r.predictor != nil {
-		run.Predictor = originOf(r.predictor)
-	}
 	var err error
 	if run.Curve, err = readCurve(filepath.Join(r.opt.OutDir, statsFile), s.step); err != nil {
 		r.journal.note(err)

@@ -67,6 +67,9 @@ func restorePast(meta map[string]string, step int) (past, error) {
 		return past{Run: &model.CardRun{Changes: []string{fmt.Sprintf("the command and the time of the first %d steps were not recorded", step)}}}, nil
 	}
 	var p past
+	if err := model.CheckRecordSize([]byte(text)); err != nil {
+		return p, fmt.Errorf("metadata of the checkpoint: history: %w", err)
+	}
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return p, fmt.Errorf("metadata of the checkpoint: history: %w", err)
 	}

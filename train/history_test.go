@@ -164,11 +164,12 @@ func TestCheckpointWithoutHistory(t *testing.T) {
 	if again := loadRecord(t, res.Model); again.Runs[0].Steps != 5 {
 		t.Errorf("%+v", again.Runs)
 	}
-	for _, text := range []string{"{", `{"Run":{"timed_steps":-1}}`, `{"Run":{"timed_steps":9}}`, `{"Run":{"timed_steps":1,"step_seconds":-2}}`} {
+	for _, text := range []string{"{", `{"Run":{"timed_steps":-1}}`, `{"Run":{"timed_steps":9}}`, `{"Run":{"timed_steps":1,"step_seconds":-2}}`,
+		`{"Before":[{}` + strings.Repeat(",0", 300_000) + "]}"} {
 		f := readState(t, out)
 		f.Meta[metaPast] = text
 		if _, err := restore(tinyConfig(t), f); err == nil || !strings.Contains(err.Error(), "history") {
-			t.Errorf("%s: %v", text, err)
+			t.Errorf("%.80s: %v", text, err)
 		}
 	}
 }

@@ -33,7 +33,31 @@ func openPredictor(cfg Config) (*model.Model, error) {
 	if m.Config.Scale != cfg.Model.Scale {
 		return nil, fmt.Errorf("model.predictor: %s enlarges by %d; model.scale is %d", name, m.Config.Scale, cfg.Model.Scale)
 	}
+	if m.Config.Condition.Quantised8 {
+		return nil, fmt.Errorf("model.predictor: %s was trained with data.quantise = true; want one that was trained with false", name)
+	}
+	exported := modelConfig(cfg)
+	exported.Predictor = &m.Config
+	if err := exported.Validate(); err != nil { // or the first checkpoint would say so
+		return nil, fmt.Errorf("model.predictor: %s: %w", name, err)
+	}
 	return m, nil
+}
+
+// checkPredictor reports a predictor that is not the one that the run began with: the file of a regression that was
+// trained on has other conditions, under the same name.
+func (r *run) checkPredictor() error {
+	if r.predictor == nil {
+		return nil
+	}
+	run, now := r.state.past.this(), originOf(r.predictor)
+	now.Weights = r.predictor.WeightsDigest()
+	if before := run.Predictor; before != nil && before.Weights != "" && before.Weights != now.Weights {
+		return fmt.Errorf("model.predictor: the weights of %s are others than when the run began (%.12s, digest of the weights %.12s); "+
+			"put them back, or begin a run in another directory", r.cfg.Model.Predictor, now.Weights, before.Weights)
+	}
+	run.Predictor = now
+	return nil
 }
 
 // predictorHook returns the function that makes conditions of whole images by a predictor, and one that frees it. Both

@@ -1,10 +1,12 @@
 package train
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/model"
 )
@@ -84,8 +86,10 @@ func TestPredictorRefuses(t *testing.T) {
 	data := wholeImages(t, 16)
 	_, refines := trained(t, data)
 	_, regresses := trained(t, data, "train.objective=regression")
+	_, coarse := trained(t, data, "train.objective=regression", "data.quantise=true")
 	_, robust := trained(t, data, "train.objective=regression", "augment.noise.probability=1", "augment.noise.high=9")
 	for want, sets := range map[string][]string{
+		"data.quantise = true":       {"model.predictor=" + coarse},
 		"want one for clean images":  {"model.predictor=" + robust},
 		"refines; want a regression": {"model.predictor=" + refines},
 		"model.scale is 2":           {"model.predictor=" + regresses, "model.scale=2"},
@@ -100,5 +104,43 @@ func TestPredictorRefuses(t *testing.T) {
 		if _, err := LoadConfig("", append(tinySets(), "model.predictor="+regresses, set)); err == nil {
 			t.Errorf("a predictor with %s is accepted", set)
 		}
+	}
+}
+
+// TestPredictorStaysTheSame: a run goes on behind the weights that it began with, whatever else their file says, and not
+// behind others that took their place.
+func TestPredictorStaysTheSame(t *testing.T) {
+	data, out := wholeImages(t, 16), t.TempDir()
+	first, path := trained(t, data, "train.objective=regression")
+	run := func(steps string) (Result, error) {
+		return Run(t.Context(), Options{Config: tinyConfig(t, "model.predictor="+path, "train.steps="+steps), OutDir: out, Data: []string{data}})
+	}
+	if _, err := run("2"); err != nil {
+		t.Fatal(err)
+	}
+	first.Config.Licence = "CC0-1.0"
+	if err := first.Save(path, checkpoint.F16); err != nil {
+		t.Fatal(err)
+	}
+	res, err := run("4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := loadRecord(t, res.Model).Runs[0].Predictor; p == nil || p.Weights != first.WeightsDigest() {
+		t.Errorf("the card tells of the predictor %+v", p)
+	}
+	stats, err := os.ReadFile(filepath.Join(out, statsFile))
+	if err != nil || !strings.Contains(string(stats), `"predictor_psnr"`) || strings.Contains(string(stats), `"bicubic_psnr"`) {
+		t.Errorf("the result of the predictor is taken for bicubic enlargement: %s, %v", stats, err)
+	}
+	for _, values := range first.Weights {
+		values[0]++
+		break
+	}
+	if err := first.Save(path, checkpoint.F16); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := run("6"); err == nil || !strings.Contains(err.Error(), "others than when the run began") {
+		t.Errorf("another predictor under the same name: %v", err)
 	}
 }

@@ -209,6 +209,9 @@ func (r *run) openData() error {
 	if r.predictor, err = openPredictor(r.cfg); err != nil {
 		return err
 	}
+	if err := r.checkPredictor(); err != nil {
+		return err
+	}
 	opt := r.cfg.dataOptions(func(name string, reason error) { r.journal.printf("left out %s: %v", name, reason) })
 	if opt.Enlarge, r.free, err = predictorHook(r.predictor, r.cfg.Model.Scale); err != nil {
 		return err

@@ -49,7 +49,9 @@ type record struct {
 	PSNRVal     float64 `json:"psnr_val,omitempty"` // of regressions
 	SamplePSNR  float64 `json:"sample_psnr,omitempty"`
 	BicubicPSNR float64 `json:"bicubic_psnr,omitempty"`
-	Timestamp   float64 `json:"timestamp"` // seconds since 1970
+	// PredictorPSNR stands in its place where a predictor makes the conditions.
+	PredictorPSNR float64 `json:"predictor_psnr,omitempty"`
+	Timestamp     float64 `json:"timestamp"` // seconds since 1970
 }
 
 // journal is what a run writes beside its checkpoints. What goes wrong with it is reported at its end: a run should
@@ -143,7 +145,9 @@ func (j *journal) record(r record) {
 	}{
 		{"loss/train", r.Loss}, {"loss/val", r.LossVal}, {"train/grad_norm", r.GradNorm}, {"train/rate", r.Rate},
 		{"adversary/critic_loss", r.CriticLoss}, {"adversary/critic_real", r.CriticReal},
-		{"adversary/critic_fake", r.CriticFake}, {"adversary/share", r.AdversaryShare}, {"time/images_per_s", r.ImagesPerS}, {"metric/psnr_val", r.PSNRVal}, {"metric/sample_psnr", r.SamplePSNR}, {"metric/bicubic_psnr", r.BicubicPSNR},
+		{"adversary/critic_fake", r.CriticFake}, {"adversary/share", r.AdversaryShare},
+		{"time/images_per_s", r.ImagesPerS}, {"metric/psnr_val", r.PSNRVal}, {"metric/sample_psnr", r.SamplePSNR}, {"metric/bicubic_psnr", r.BicubicPSNR},
+		{"metric/predictor_psnr", r.PredictorPSNR},
 	} {
 		if s.value != 0 {
 			j.note(j.events.Scalar(s.tag, r.Step, s.value))

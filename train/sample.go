@@ -95,6 +95,9 @@ func (r *run) sample(ctx context.Context) error {
 	if rec.SamplePSNR, rec.BicubicPSNR, err = s.psnr(images); err != nil {
 		return err
 	}
+	if r.predictor != nil {
+		rec.BicubicPSNR, rec.PredictorPSNR = 0, rec.BicubicPSNR
+	}
 	if s.val == nil {
 		r.journal.record(rec)
 		return nil
@@ -207,18 +210,18 @@ func (s *sampler) compileRefiner() error {
 }
 
 // psnr compares the pictures with the truth, and what they started from.
-func (s *sampler) psnr(images []float32) (sample, bicubic float64, err error) {
+func (s *sampler) psnr(images []float32) (sample, condition float64, err error) {
 	b := s.pictures
 	as8 := func(v []float32) metric.Image { return metric.Image{Height: b.N * b.H, Width: b.W, Pix: toBytes(v)} }
 	truth := as8(b.HR)
 	if sample, err = metric.PSNR(truth, as8(images)); err != nil {
 		return 0, 0, err
 	}
-	bicubic, err = metric.PSNR(truth, as8(b.X))
-	if math.IsInf(bicubic, 0) || math.IsInf(sample, 0) { // JSON has no infinity
-		sample, bicubic = 0, 0
+	condition, err = metric.PSNR(truth, as8(b.X))
+	if math.IsInf(condition, 0) || math.IsInf(sample, 0) { // JSON has no infinity
+		sample, condition = 0, 0
 	}
-	return sample, bicubic, err
+	return sample, condition, err
 }
 
 // close ends the programs' goroutines.

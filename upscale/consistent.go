@@ -11,6 +11,15 @@ import (
 	"github.com/sr3-go/sr3/resample"
 )
 
+// faithfulQuality is the least quality of a JPEG whose pixels are worth keeping to
+// the last grey level: below it, blocks and fringes are larger than what a
+// projection corrects.
+const faithfulQuality = 90
+
+// faithful reports whether the pixels of an image are those of the picture, as far
+// as its file tells.
+func faithful(img *imageio.Image) bool { return img.Quality == 0 || img.Quality >= faithfulQuality }
+
 // consistency is the condition A u = low on images u, where A is the antialiased
 // bicubic reduction that metric.Consistency measures with, in float.
 type consistency struct {

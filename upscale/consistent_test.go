@@ -267,17 +267,20 @@ func TestConsistentDraws(t *testing.T) {
 }
 
 // TestConsistentByDefault: the model's default holds where nothing is said, and never for an image that is known to have
-// lost something.
+// lost something, such as a JPEG of low quality.
 func TestConsistentByDefault(t *testing.T) {
 	m := leanModel(t)
 	m.Config.Inference.Consistent = true
 	for _, c := range []struct {
-		say  *bool
-		want bool
-	}{{nil, true}, {new(false), false}, {new(true), true}} {
-		_, report, err := newRegression(t, m).Upscale(t.Context(), testImage(12, 9), Options{Steps: 1, Consistent: c.say})
+		quality int
+		say     *bool
+		want    bool
+	}{{0, nil, true}, {0, new(false), false}, {0, new(true), true}, {95, nil, true}, {70, nil, false}, {70, new(true), true}} {
+		img := testImage(12, 9)
+		img.Quality = c.quality
+		_, report, err := newRegression(t, m).Upscale(t.Context(), img, Options{Steps: 1, Consistent: c.say})
 		if err != nil || report.Consistent != c.want {
-			t.Errorf("said %v: consistent is %v, %v", c.say, report.Consistent, err)
+			t.Errorf("quality %d, said %v: consistent is %v, %v", c.quality, c.say, report.Consistent, err)
 		}
 	}
 }

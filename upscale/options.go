@@ -14,6 +14,9 @@ import (
 // sampler, in float32 RGB. UniPC takes 24 more, Options.Consistent at x4 about 4.
 const BytesPerPixel = 48
 
+// EtaNone as Options.Eta asks for no fresh noise, whatever the model's default is.
+const EtaNone = -1
+
 // Options say how to enlarge an image. The zero value takes what the model was
 // made for.
 type Options struct {
@@ -36,7 +39,7 @@ type Options struct {
 	// model's default.
 	Variance string
 	// Eta is the share of fresh noise in DDIM and DPM-Solver++(2M), 0 to 1; 0 means the
-	// model's default.
+	// model's default, and [EtaNone] none.
 	Eta float64
 	// Temperature scales the noise, see refine.Options; 0 means the model's default,
 	// 1 draws from the model's own distribution.
@@ -57,8 +60,8 @@ type Options struct {
 	// for is projected in the end, and values outside the range are clipped, in turns.
 	// What was wrong with the input, such as noise and blocks, is kept too. Alpha is
 	// left as it is; colours under transparent pixels are those that were filled in.
-	// Nil means the model's default, but never for an image of which the network is
-	// told that it has lost something.
+	// Nil means the model's default, but never for a JPEG of a quality below 90 and for
+	// an image of which the network is told that it has lost something.
 	Consistent *bool
 
 	// Input says what the image has lost beside its size; the zero value finds out. It

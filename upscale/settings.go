@@ -3,6 +3,7 @@ package upscale
 import (
 	"fmt"
 
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
 	"github.com/sr3-go/sr3/unet"
 )
@@ -14,9 +15,7 @@ func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
 		return refine.Options{Steps: 1}, u.checkRegression(o)
 	}
 	cfg := u.cfg
-	if o.Inference != nil {
-		cfg.Inference = *o.Inference
-	}
+	cfg.Inference = u.inference(o)
 	cfg.Inference.Steps = first(o.Steps, cfg.Inference.Steps)
 	if o.Schedule != "" && o.Schedule != cfg.Inference.Schedule.Kind {
 		cfg.Inference.Schedule = refine.Schedule{Kind: o.Schedule}
@@ -27,7 +26,9 @@ func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
 	}
 	s.Sampler = first(o.Sampler, s.Sampler, refine.SamplerAncestral)
 	s.Variance = first(o.Variance, s.Variance)
-	s.Eta = first(o.Eta, s.Eta)
+	if s.Eta = first(o.Eta, s.Eta); s.Eta == EtaNone {
+		s.Eta = 0
+	}
 	s.Temperature = first(o.Temperature, s.Temperature)
 	s.Threads = o.Threads
 	if o.Steps < 0 {
@@ -39,6 +40,14 @@ func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
 	}
 	s.Steps = grid.Steps()
 	return s, s.Validate()
+}
+
+// inference are the defaults: the model's, or those that stand for them.
+func (u *Upscaler) inference(o Options) model.Inference {
+	if o.Inference != nil {
+		return *o.Inference
+	}
+	return u.cfg.Inference
 }
 
 // first is the first value that is not zero.

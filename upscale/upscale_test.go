@@ -398,3 +398,26 @@ func TestUpscalerIsShared(t *testing.T) {
 		}
 	}
 }
+
+// TestDefaultsAreReplaced: Options.Inference stands for all of the model's defaults, and a default eta can be turned off.
+func TestDefaultsAreReplaced(t *testing.T) {
+	m := leanModel(t)
+	m.Config.Inference.Eta = 0.7
+	u, plain := open(t, m), open(t, leanModel(t))
+	want, _ := enlarged(t, plain, testImage(7, 6), Options{})
+	fresh, report := enlarged(t, u, testImage(7, 6), Options{})
+	if report.Eta != 0.7 || slices.Equal(fresh, want) {
+		t.Errorf("eta %v", report.Eta)
+	}
+	got, report := enlarged(t, u, testImage(7, 6), Options{Eta: EtaNone})
+	if report.Eta != 0 || !slices.Equal(got, want) {
+		t.Errorf("without fresh noise: eta %v", report.Eta)
+	}
+	settings := m.Config.Inference
+	settings.Eta, settings.Consistent = 0, true
+	got, report = enlarged(t, u, testImage(7, 6), Options{Inference: &settings})
+	want, _ = enlarged(t, plain, testImage(7, 6), Options{Consistent: number(true)})
+	if !report.Consistent || !slices.Equal(got, want) {
+		t.Errorf("settings in place of the model's: %+v", report)
+	}
+}

@@ -172,7 +172,7 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 		return nil, err
 	}
 	r.lost = u.findLost(img, o.Input)
-	r.consistent = u.cfg.Inference.Consistent && (r.lost == nil || *r.lost == degrade.Amount{})
+	r.consistent = u.inference(o).Consistent && faithful(img) && (r.lost == nil || *r.lost == degrade.Amount{})
 	if o.Consistent != nil {
 		r.consistent = *o.Consistent
 	}

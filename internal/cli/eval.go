@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sr3-go/sr3/baseline"
+	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/eval"
 	"github.com/sr3-go/sr3/metric/squeezenet"
 	"github.com/sr3-go/sr3/model"
@@ -171,6 +172,11 @@ func (f *evalFlags) run(cmd *cobra.Command, s *streams) error {
 
 // check finds what is wrong with the command line before anything is opened.
 func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
+	if f.sheet.Path != "" {
+		if _, err := imageio.FormatOf(f.sheet.Path); err != nil {
+			return nil, usagef("--sheet: %w", err)
+		}
+	}
 	switch {
 	case f.data.Dir == "":
 		return nil, usagef("--data is needed: a folder of true images")

@@ -249,6 +249,12 @@ func (r *inspection) printMade(s *streams) {
 		fmt.Fprintf(s.out, "settings    x%.4g, %s\n", made.Scale, regressionText)
 	} else {
 		fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
+		if made.Eta > 0 {
+			fmt.Fprintf(s.out, ", eta %g", made.Eta)
+		}
+		if made.Temperature > 0 {
+			fmt.Fprintf(s.out, ", temperature %g", made.Temperature)
+		}
 		if made.Draws > 0 {
 			fmt.Fprintf(s.out, ", %s of %d draws", made.Statistic, made.Draws)
 		}

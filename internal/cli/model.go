@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -177,7 +178,8 @@ func printModel(s *streams, m *model.Model) error {
 	} else {
 		fmt.Fprintf(s.out, "diffusion   predicts %s, residual %v, gamma drawn by %s, trained with %s\n",
 			c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
-		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s\n", c.Inference.Sampler, c.Inference.Steps, c.Inference.Schedule.Kind)
+		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s, eta %g, temperature %g\n", c.Inference.Sampler, c.Inference.Steps,
+			c.Inference.Schedule.Kind, c.Inference.Eta, cmp.Or(c.Inference.Temperature, 1))
 		if c.Inference.Consistent {
 			fmt.Fprintln(s.out, "            consistent with the input")
 		}

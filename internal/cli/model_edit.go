@@ -29,12 +29,16 @@ dots; values are JSON, and what is not is text. Unknown keys are errors.`,
 			if err != nil {
 				return err
 			}
-			recorded := m.CheckRecord() == nil
+			recorded, use := m.CheckRecord() == nil, m.Config.TrainedFor
 			if m.Config, err = editConfig(m.Config, sets); err != nil {
 				return err
 			}
-			if recorded { // name and licence stand in the card too
-				if err := m.SetRecord(*m.Record); err != nil {
+			if recorded { // name, licence and what it is for stand in the card too
+				record := *m.Record
+				if m.Config.TrainedFor != use {
+					record.Use = m.Config.TrainedFor
+				}
+				if err := m.SetRecord(record); err != nil {
 					return err
 				}
 			}

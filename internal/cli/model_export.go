@@ -33,7 +33,9 @@ operator set 17). The file is for images of one size, which is that of the resul
 [N,6,H,W] is the condition (the enlarged image), then the noisy image, both in [-1, 1];
 gamma [N,1] is the noise level sqrt(gamma); the output is the raw prediction
 [N,3,H,W]. Models conditioned on a timestep have timestep instead of gamma. Regressions
-take zeros for the noisy image and for the level. Weights of 2 GiB and more go to
+take zeros for the noisy image and for the level. Networks that are told what an image
+has lost have augment [N,3] too: blur, noise and JPEG as shares of the worst of their
+training, from 0 to 1. Behind a predictor the condition is its result. Weights of 2 GiB and more go to
 FILE.onnx.data, which must stay beside it.
 
 With --predictor it is the predictor of a model that has one which is written: the

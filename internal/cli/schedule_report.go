@@ -70,7 +70,10 @@ func (r *searchRun) checkTable(final []scored) string {
 	fmt.Fprintf(&b, "%-8s  %-18s  %12s  %-7s  %-5s  %s\n", "score", "less the present", "spread/error", "PSNR", "calls", "settings")
 	for _, c := range final {
 		text := "present"
-		if !r.isPresent(c) {
+		switch {
+		case len(r.present.Crops) == 0:
+			text = "no result" // of the present settings
+		case !r.isPresent(c):
 			mean, e := tune.Difference(c.Score, r.present.Score)
 			text = fmt.Sprintf("%+.4f +- %.4f", mean, e)
 		}
@@ -80,7 +83,8 @@ func (r *searchRun) checkTable(final []scored) string {
 }
 
 func (r *searchRun) isPresent(c scored) bool {
-	return fmt.Sprint(c.Candidate, c.Gammas) == fmt.Sprint(r.present.Candidate, r.present.Gammas)
+	a, b := c.Candidate, r.present.Candidate
+	return a.Sampler == b.Sampler && slices.Equal(a.Gammas, b.Gammas) && a.Eta == b.Eta && a.Temperature == b.Temperature
 }
 
 // logSNRText lists levels, noisiest first.

@@ -374,22 +374,33 @@ func (r *searchRun) finalists(found *refine.SearchResult) []scored {
 }
 
 // finals scores the finalists again on the crops of the check, and sorts them, best first. The model's own settings take
-// part if they need no more calls; else they come last.
+// part if they need no more calls; else they come last. Settings whose results make no sense there are left out.
 func (r *searchRun) finals(ctx context.Context, found *refine.SearchResult) ([]scored, error) {
-	list := r.finalists(found)
+	var list []scored
+	var failed error
+	finalists := r.finalists(found)
+	r.present.Score = tune.Score{}
 	r.meter.begin("check")
-	for i := range list {
-		r.meter.update(float64(i)/float64(len(list)), fmt.Sprintf("%d/%d", i+1, len(list)))
-		score, err := r.check.Score(ctx, tune.Settings(r.model.Config.Inference, list[i].Candidate))
+	for i, c := range finalists {
+		r.meter.update(float64(i)/float64(len(finalists)), fmt.Sprintf("%d/%d", i+1, len(finalists)))
+		var err error
+		c.Score, err = r.check.Score(ctx, tune.Settings(r.model.Config.Inference, c.Candidate))
+		if errors.Is(err, refine.ErrNotFinite) {
+			failed = fmt.Errorf("check of %v: %w", c.Candidate, err)
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		list[i].Score = score
 		if i == 0 {
-			r.present.Score = score
+			r.present.Score = c.Score
 		}
+		list = append(list, c)
 	}
 	r.meter.clear()
+	if len(list) == 0 {
+		return nil, failed
+	}
 	slices.SortStableFunc(list, func(a, b scored) int {
 		if fits := (a.Calls() <= r.calls) == (b.Calls() <= r.calls); !fits {
 			return compareFloats(float64(a.Calls()), float64(b.Calls()))

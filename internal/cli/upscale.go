@@ -69,7 +69,8 @@ NAME_sr3_x4.deviation.png. The colours of the map mean the same for every image.
 
 --consistent makes results that the image could have come from: reduced to its size
 by antialiased bicubic they are the image, to within rounding. JPEG and lossy WebP
-change that afterwards. A model may make such results by default (sr3 model show);
+change that afterwards. A model may make such results by default (sr3 model show), but
+never of a JPEG of a quality below 90;
 --consistent=false leaves them as the network made them.
 
 Before it begins it says what images the model was trained for. Most models know
@@ -114,7 +115,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&o.Steps, "steps", 0, "refinement steps (default: the model's)")
 	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
-	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 to 1 (default: the model's)")
+	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 (none) to 1 (default: the model's)")
 	fl.Float64Var(&o.Temperature, "temperature", 0, "scale of the noise, to 2; 1 draws from the model's own distribution, less is safer and plainer\n(default: the model's)")
 	fl.StringVar(&f.seed, "seed", "0", "number that chooses the result; -1 draws one and prints it")
 	fl.BoolVar(&f.consistent, "consistent", false, "make results whose bicubic reduction is the input, to within rounding, or =false not (default: as the model says)")
@@ -203,6 +204,9 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 	}
 	if err := checkRefinement(o); err != nil {
 		return err
+	}
+	if o.Eta == 0 && cmd.Flags().Changed("eta") {
+		o.Eta = upscale.EtaNone
 	}
 	if err := f.checkSamples(cmd); err != nil {
 		return err

@@ -93,7 +93,10 @@ type sample struct {
 	name   string
 	hr, lr metric.Image
 	scale  int
-	digest string // of the pixels of both
+	// quality is that of the JPEG file that the input was given as, 0 for none: models
+	// may be told of it.
+	quality int
+	digest  string // of the pixels of both, and the quality
 }
 
 // load reads an image and makes its input.
@@ -115,6 +118,9 @@ func (d Data) load(s source, threads int) (*sample, error) {
 		return nil, fmt.Errorf("%s: %w", s.hr, err)
 	}
 	out.digest = digestOf(out.hr, out.lr)
+	if out.quality > 0 {
+		out.digest += fmt.Sprintf(" JPEG %d", out.quality)
+	}
 	return out, nil
 }
 
@@ -124,8 +130,13 @@ func readRGB(path string) (metric.Image, error) {
 	if err != nil {
 		return metric.Image{}, err
 	}
+	return flatRGB(img), nil
+}
+
+// flatRGB is an image in 8-bit RGB over white.
+func flatRGB(img *imageio.Image) metric.Image {
 	img.Flatten([3]float32{1, 1, 1})
-	return metric.Image{Height: img.Height, Width: img.Width, Pix: img.RGB8()}, nil
+	return metric.Image{Height: img.Height, Width: img.Width, Pix: img.RGB8()}
 }
 
 // reduce crops to a multiple of scale and makes the input.
@@ -157,13 +168,15 @@ func (s *sample) square(d Data, threads int) error {
 }
 
 // pairUp reads a given input. The truth may be larger by what does not divide.
-func (s *sample) pairUp(from source, d Data) (err error) {
+func (s *sample) pairUp(from source, d Data) error {
 	if from.lr == "" {
 		return fmt.Errorf("no image named %s in %s", from.name, d.LRDir)
 	}
-	if s.lr, err = readRGB(from.lr); err != nil {
+	low, err := imageio.ReadFile(from.lr, imageio.Limits{})
+	if err != nil {
 		return err
 	}
+	s.lr, s.quality = flatRGB(low), low.Quality
 	h, w := s.lr.Height*d.Scale, s.lr.Width*d.Scale
 	if dh, dw := s.hr.Height-h, s.hr.Width-w; dh < 0 || dw < 0 || dh >= d.Scale || dw >= d.Scale {
 		return fmt.Errorf("%dx%d pixels, but %s has %dx%d, which makes %dx%d at x%d", s.hr.Width, s.hr.Height,
@@ -206,6 +219,16 @@ func digestOf(images ...metric.Image) string {
 		h.Write(m.Pix)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// input is what methods are given.
+func (s *sample) input() (*imageio.Image, error) {
+	img, err := toImage(s.lr)
+	if err != nil {
+		return nil, err
+	}
+	img.Quality = s.quality
+	return img, nil
 }
 
 // toImage converts for methods.

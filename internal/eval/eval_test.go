@@ -398,6 +398,21 @@ func TestInputs(t *testing.T) {
 	if err != nil || given.digest != s.digest {
 		t.Errorf("the same inputs, given: another digest (%v)", err)
 	}
+	// Methods hear of the compression of an input that was given as a JPEG file, as they do of one that is upscaled.
+	low, err := toImage(s.lr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compressed := source{name: "x", hr: src.hr, lr: filepath.Join(lrDir, "x.jpg")}
+	if _, err := imageio.WriteFile(compressed.lr, low, imageio.Options{Quality: 40}); err != nil {
+		t.Fatal(err)
+	}
+	if given, err = (Data{Dir: dir, Scale: 4, LRDir: lrDir}).load(compressed, 1); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := given.input(); err != nil || in.Quality != 40 || given.digest == digestOf(given.hr, given.lr) {
+		t.Errorf("a JPEG of quality 40 is handed on with %d, %v", in.Quality, err)
+	}
 	save(t, src.lr, cut(s.lr, 0, 0, 9, 16))
 	if _, err := (Data{Dir: dir, Scale: 4, LRDir: lrDir}).load(src, 1); err == nil || !strings.Contains(err.Error(), "64x36 at x4") {
 		t.Errorf("unequal sizes: %v", err)

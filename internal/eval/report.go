@@ -350,7 +350,7 @@ func (e *evaluation) again(ctx context.Context, s *sample, row *Row, m int) (met
 	if row.File != "" {
 		return e.stored(row)
 	}
-	lr, err := toImage(s.lr)
+	lr, err := s.input()
 	if err != nil {
 		return metric.Image{}, err
 	}

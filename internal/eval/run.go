@@ -246,7 +246,7 @@ func (e *evaluation) progress(image, method int, share float64) {
 // pair does one image with one method, as far as an earlier run has not.
 func (e *evaluation) pair(ctx context.Context, s *sample, i, m int) (*Row, error) {
 	method, info := e.Methods[m], e.Methods[m].Info()
-	lr, err := toImage(s.lr)
+	lr, err := s.input()
 	if err != nil {
 		return nil, err
 	}

@@ -67,7 +67,7 @@ func (d Data) Load(threads int) (search, check []Crop, err error) {
 		names[i], names[j] = names[j], names[i]
 	}
 	var all []Crop
-	for next, small := 0, 0; len(all) < 2*d.Crops; next++ {
+	for next := 0; len(all) < 2*d.Crops; next++ {
 		name := names[next%len(names)]
 		crop, err := d.cut(name, found[name], uint64(next), threads)
 		if err != nil {
@@ -75,7 +75,7 @@ func (d Data) Load(threads int) (search, check []Crop, err error) {
 		}
 		if crop != nil {
 			all = append(all, *crop)
-		} else if small++; small == len(names) {
+		} else if len(all) == 0 && next == len(names)-1 {
 			return nil, nil, fmt.Errorf("%s: no image has %dx%d pixels; ask for smaller crops", d.Dir, d.Side, d.Side)
 		}
 	}

@@ -76,6 +76,10 @@ func TestLoad(t *testing.T) {
 	if err != nil || len(many) != 20 {
 		t.Errorf("%d crops of 20, %v", len(many), err)
 	}
+	// Images that are too small are passed over as often as one comes to them.
+	if many, _, err = (Data{Dir: folder(t, 20, 20, 64), Crops: 5, Side: 32, Scale: 4}).Load(1); err != nil || len(many) != 5 {
+		t.Errorf("%d crops of 5 from one image among small ones, %v", len(many), err)
+	}
 	for _, c := range []struct {
 		d      Data
 		reason string
