@@ -74,7 +74,7 @@ func (c Config) learns() string {
 	if c.regression() {
 		what = "regression"
 	}
-	return fmt.Sprintf("%s, %s loss, Adam at %g (%s)", what, c.Diffusion.Loss, c.Train.Rate, c.Train.Decay)
+	return fmt.Sprintf("%s, %s loss, Adam at %g (%s)", what, c.Diffusion.Loss, c.Train.Rate, c.Train.Decay) + c.adversaryText()
 }
 
 // curvePoints is about how many points of the curve are kept.

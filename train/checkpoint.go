@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/sr3-go/sr3/checkpoint"
 )
@@ -34,6 +35,33 @@ var tensorNames = [...]struct{ label, tensor string }{
 	{"", "model."}, {prefixEMA, "ema."}, {prefixM, "adam.m."}, {prefixV, "adam.v."},
 }
 
+// criticTensors are the same of the critic, whose parameters have a prefix in labels only.
+var criticTensors = [...]struct{ label, tensor string }{
+	{"", "critic."}, {prefixM, "critic.adam.m."}, {prefixV, "critic.adam.v."},
+}
+
+// stored is a variable as a checkpoint holds it.
+type stored struct {
+	label, name string
+	shape       []int
+}
+
+// tensors lists all variables of the state.
+func (s *state) tensors() []stored {
+	var out []stored
+	for _, p := range s.params {
+		for _, n := range tensorNames {
+			out = append(out, stored{n.label + p.Name, n.tensor + p.Name, p.Shape})
+		}
+	}
+	for _, p := range s.critic {
+		for _, n := range criticTensors {
+			out = append(out, stored{n.label + p.Name, n.tensor + strings.TrimPrefix(p.Name, prefixCritic), p.Shape})
+		}
+	}
+	return out
+}
+
 // file returns the state as the contents of a checkpoint.
 func (s *state) file() (*checkpoint.File, error) {
 	if label := s.notFinite(); label != "" {
@@ -53,10 +81,8 @@ func (s *state) file() (*checkpoint.File, error) {
 		metaSeed: strconv.FormatUint(s.cfg.Train.Seed, 10),
 		metaLoss: strconv.FormatFloat(s.loss, 'g', -1, 64), metaBest: strconv.FormatFloat(s.best, 'g', -1, 64),
 	}}
-	for _, p := range s.params {
-		for _, n := range tensorNames {
-			f.Tensors[n.tensor+p.Name] = checkpoint.FromFloat32(p.Shape, s.vars.Get(n.label+p.Name))
-		}
+	for _, t := range s.tensors() {
+		f.Tensors[t.name] = checkpoint.FromFloat32(t.shape, s.vars.Get(t.label))
 	}
 	return f, nil
 }
@@ -81,14 +107,12 @@ func restore(cfg Config, f *checkpoint.File) (*state, error) {
 	if s.past, err = restorePast(f.Meta, s.step); err != nil {
 		return nil, err
 	}
-	for _, p := range s.params {
-		for _, n := range tensorNames {
-			values, err := tensorValues(f, n.tensor+p.Name, p.Shape)
-			if err != nil {
-				return nil, err
-			}
-			s.vars.Set(n.label+p.Name, values)
+	for _, t := range s.tensors() {
+		values, err := tensorValues(f, t.name, t.shape)
+		if err != nil {
+			return nil, err
 		}
+		s.vars.Set(t.label, values)
 	}
 	return s, nil
 }
@@ -147,6 +171,7 @@ func compatible(stored, now Config) error {
 		differ("what model.augment_levels are shares of (augment.blur.high, augment.noise.high, augment.jpeg.low)", a.levelBounds(), b.levelBounds()),
 		differ("diffusion.prediction", a.objective().Prediction, b.objective().Prediction),
 		differ("diffusion.residual", a.Diffusion.Residual, b.Diffusion.Residual),
+		differ("the critic (adversary.weight above 0, channels, multipliers, blocks, fold)", a.Adversary.network(), b.Adversary.network()),
 		differ("train.objective", a.Train.Objective, b.Train.Objective),
 	)
 }

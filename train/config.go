@@ -36,6 +36,8 @@ type Config struct {
 	Data      DataConfig      `toml:"data"`
 	Augment   AugmentConfig   `toml:"augment"`
 	Train     TrainConfig     `toml:"train"`
+	// Adversary is the zero value, and no part of the file, where there is none.
+	Adversary AdversaryConfig `toml:"adversary"`
 }
 
 // ModelConfig is the section [model]: the network and what it is for.
@@ -183,7 +185,7 @@ func (c Config) Validate() error {
 	if err := c.checkModel(); err != nil {
 		return err // the other sections are measured by the network
 	}
-	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkAugment(), c.checkTrain())
+	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkAugment(), c.checkTrain(), c.checkAdversary())
 }
 
 func (c Config) checkModel() error {

@@ -160,6 +160,9 @@ func fromTree(cfg Config, tree map[string]any) (Config, error) {
 			cfg.Model.Config = net
 		}
 	}
+	if _, ok := tree["adversary"]; ok && !cfg.adversarial() {
+		cfg.Adversary = defaultAdversary()
+	}
 	var text bytes.Buffer
 	if err := toml.NewEncoder(&text).Encode(tree); err != nil {
 		return Config{}, err
@@ -181,7 +184,29 @@ func (c Config) resolved() Config {
 	c.Model.Attention = append([]int{}, c.Model.Attention...)
 	c.Data.Dirs = append([]string{}, c.Data.Dirs...)
 	c.Data.Val = append([]string{}, c.Data.Val...)
+	if c.Adversary.Weight == 0 {
+		c.Adversary = AdversaryConfig{}
+	}
 	return c
+}
+
+// written is a Config as TOML has it: without an adversary, its section is left out.
+type written struct {
+	Model     ModelConfig      `toml:"model"`
+	Diffusion DiffusionConfig  `toml:"diffusion"`
+	Data      DataConfig       `toml:"data"`
+	Augment   AugmentConfig    `toml:"augment"`
+	Train     TrainConfig      `toml:"train"`
+	Adversary *AdversaryConfig `toml:"adversary,omitempty"`
+}
+
+func (c Config) written() written {
+	c = c.resolved()
+	w := written{c.Model, c.Diffusion, c.Data, c.Augment, c.Train, nil}
+	if c.adversarial() {
+		w.Adversary = &c.Adversary
+	}
+	return w
 }
 
 // TOML returns the configuration as [LoadConfig] reads it.
@@ -190,7 +215,7 @@ func (c Config) TOML() (string, error) {
 	b.WriteString("# Configuration of a training run of sr3. Read by: sr3 train --config FILE\n\n")
 	enc := toml.NewEncoder(&b)
 	enc.Indent = ""
-	if err := enc.Encode(c.resolved()); err != nil {
+	if err := enc.Encode(c.written()); err != nil {
 		return "", fmt.Errorf("write config: %w", err)
 	}
 	return b.String(), nil

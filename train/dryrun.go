@@ -35,11 +35,25 @@ func dryRun(opt Options) error {
 	}
 	defer s.close()
 	count := unet.Count(params)
-	variables := count * 4 * int64(len(tensorNames))
+	var judging int64 // numbers that the critic learns
+	if cfg.adversarial() {
+		if judging, err = cfg.Adversary.parameters(); err != nil {
+			return err
+		}
+	}
+	variables := 4 * (count*int64(len(tensorNames)) + judging*int64(len(criticTensors)))
 	fmt.Fprint(out, text)
 	fmt.Fprintf(out, "\n# parameters          %d\n", count)
 	fmt.Fprintf(out, "# forward pass        %.3f GFLOP for an example (convolutions and linear layers)\n", float64(flops)/1e9)
 	fmt.Fprintf(out, "# training step       %.1f GFLOP (three times the forward pass, batch %d)\n", 3*float64(flops)*float64(cfg.Train.Batch)/1e9, cfg.Train.Batch)
+	if cfg.adversarial() {
+		flops, err := unet.FLOPs(cfg.Adversary.network(), cfg.Data.Crop, cfg.Data.Crop)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "# adversary           critic of %d parameters; %.1f GFLOP more for a step (eight times its forward pass, batch %d)\n",
+			judging, 8*float64(flops)*float64(cfg.Train.Batch)/1e9, cfg.Train.Batch)
+	}
 	fmt.Fprintf(out, "# memory              %.0f MiB weights, average and optimiser; %.0f MiB for the step; up to %d MiB decoded images\n",
 		float64(variables)/(1<<20), float64(s.memory())/(1<<20), cfg.Data.CacheMB)
 	if len(cfg.Data.Dirs) > 0 {

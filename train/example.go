@@ -14,6 +14,8 @@ const (
 	streamGamma   = 16 << 56
 	streamNoise   = 17 << 56
 	streamDropout = 18 << 56
+	streamCritic  = 19 << 56 // the critic's first weights, and its noise levels
+	streamVeil    = 20 << 56 // the noise in front of the critic
 )
 
 // examples is a batch with everything that Algorithm 1 draws for it.
@@ -26,6 +28,7 @@ type examples struct {
 	weight []float32 // [N] of the loss
 	lost   []float32 // [N, augment_levels] of the condition, nil without
 	seeds  philox.Stream
+	veil   veil // in front of the critic, empty without an adversary
 }
 
 // drawer makes the examples of any step: a function of the configuration and the step alone.
@@ -74,6 +77,9 @@ func (d *drawer) examples(step int) (*examples, error) {
 		d.noiseLevel(e, i, random)
 	}
 	philox.New(d.seed, streamNoise|uint64(step)).Normal(e.noise, 0)
+	if d.cfg.adversarial() {
+		e.veil = d.veil(e, step)
+	}
 	return e, nil
 }
 

@@ -35,6 +35,15 @@ func (r *run) loop(ctx context.Context) error {
 		if bad(loss) || bad(norm) {
 			return r.diverged(loss, norm)
 		}
+		if c := r.stepper.critic; c != nil {
+			// Take the critic's step on the same examples and what the network made of them.
+			stats := c.step(e, r.stepper.estimate(), r.state.criticHyper())
+			if bad(stats.loss) || bad(stats.norm) {
+				return r.diverged(stats.loss, stats.norm)
+			}
+			stats.share = r.stepper.share()
+			r.tally.addCritic(stats)
+		}
 		r.state.count(loss)
 
 		// Keep people and files up to date.
@@ -60,8 +69,10 @@ func (r *run) observe(loss, norm, rate float64) {
 	s.past.timed(r.pace.took)
 	imagesPerS := float64(r.cfg.Train.Batch) / perStep.Seconds()
 	if s.step%r.cfg.Train.LogSteps == 0 || s.step == r.cfg.Train.Steps {
+		critic := r.tally.critic.mean(r.tally.n)
 		meanLoss, meanNorm := r.tally.take()
 		r.journal.record(record{
+			CriticLoss: critic.loss, CriticReal: critic.real, CriticFake: critic.fake, AdversaryShare: critic.share,
 			Step: s.step, Images: s.images, Loss: meanLoss, LossSmooth: s.loss, GradNorm: meanNorm, Rate: rate,
 			ImagesPerS: imagesPerS, SecPerStep: perStep.Seconds(),
 		})
@@ -181,7 +192,10 @@ func (r *run) diverged(loss, norm float64) error {
 type tally struct {
 	loss, norm float64
 	n          int
+	critic     criticStats
 }
+
+func (t *tally) addCritic(s criticStats) { t.critic = t.critic.plus(s) }
 
 func (t *tally) add(loss, norm float64) {
 	t.loss, t.norm, t.n = t.loss+loss, t.norm+norm, t.n+1

@@ -41,6 +41,7 @@ type stepper struct {
 	compute *cpu.Program
 	update  *cpu.Program // nil without accumulation
 	sums    [][]float32  // of the gradients, by parameter; the update's inputs
+	critic  *critic      // nil without an adversary
 }
 
 // newStepper compiles the training step over the variables.
@@ -51,23 +52,39 @@ func newStepper(cfg Config, vars *cpu.Variables) (*stepper, error) {
 	}
 	s := &stepper{cfg: cfg, params: params}
 	g := graph.New()
-	loss, _, err := buildLoss(g, cfg, cfg.microBatch(), cfg.Data.Crop, true)
+	l, err := buildLoss(g, cfg, cfg.microBatch(), cfg.Data.Crop, true)
 	if err != nil {
 		return nil, fmt.Errorf("build training step: %w", err)
 	}
-	gradients := g.Gradients
-	if cfg.Train.Recompute {
-		gradients = g.RecomputedGradients
+	if cfg.adversarial() {
+		return s, s.compileAdversary(g, l, vars)
 	}
-	grads := gradients(loss, variables(g, params, ""))
+	loss := l.loss
+	grads := cfg.gradients(g, loss, variables(g, params, ""))
 	if cfg.microBatch() == cfg.Train.Batch {
-		s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, buildUpdate(g, cfg, params, grads)...), cpu.Options{Threads: cfg.Train.Threads})
+		s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, buildUpdate(g, cfg.optimiser(), params, grads)...), cpu.Options{Threads: cfg.Train.Threads})
 		return s, err
 	}
 	if s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, grads...), cpu.Options{Threads: cfg.Train.Threads}); err != nil {
 		return nil, err
 	}
 	return s, s.compileUpdate(vars)
+}
+
+// gradients adds those of a loss, with recomputation if asked for.
+func (c Config) gradients(g *graph.Graph, loss *graph.Node, wrt []*graph.Node) []*graph.Node {
+	if c.Train.Recompute {
+		return g.RecomputedGradients(loss, wrt)
+	}
+	return g.Gradients(loss, wrt)
+}
+
+// gradientsFrom is gradients of a loss whose gradient by y is dy.
+func (c Config) gradientsFrom(g *graph.Graph, y, dy *graph.Node, wrt []*graph.Node) []*graph.Node {
+	if c.Train.Recompute {
+		return g.RecomputedGradientsFrom(y, dy, wrt)
+	}
+	return g.GradientsFrom(y, dy, wrt)
 }
 
 // compileUpdate makes the second program of accumulation, whose inputs are the summed gradients.
@@ -77,7 +94,7 @@ func (s *stepper) compileUpdate(vars *cpu.Variables) (err error) {
 	for _, p := range s.params {
 		grads = append(grads, g.Input(inputGrad+p.Name, p.Shape...))
 	}
-	s.update, err = cpu.Compile(g, vars, buildUpdate(g, s.cfg, s.params, grads), cpu.Options{Threads: s.cfg.Train.Threads})
+	s.update, err = cpu.Compile(g, vars, buildUpdate(g, s.cfg.optimiser(), s.params, grads), cpu.Options{Threads: s.cfg.Train.Threads})
 	if err != nil {
 		return err
 	}
@@ -96,16 +113,20 @@ func variables(g *graph.Graph, params []unet.Param, prefix string) []*graph.Node
 	return nodes
 }
 
+// lossNodes are the nodes of a loss that others are made of.
+type lossNodes struct {
+	loss, prediction *graph.Node
+	x, noisy         *graph.Node // [N, H, W, 3]
+	alpha, sigma     *graph.Node // [N, 1, 1, 1]
+}
+
 // buildLoss adds the loss of n examples of size x size pixels: lines 2 to 5 of Algorithm 1 but for the draws, which are
-// inputs, with the prediction, the norm and the target that the configuration names. It returns the prediction too.
-func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (loss, prediction *graph.Node, err error) {
+// inputs, with the prediction, the norm and the target that the configuration names.
+func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (l lossNodes, err error) {
 	hr, x := g.Input(inputHR, n, size, size, 3), g.Input(inputX, n, size, size, 3)
 	eps := g.Input(inputNoise, n, size, size, 3)
 	alpha, sigma := g.Input(inputAlpha, n, 1, 1, 1), g.Input(inputSigma, n, 1, 1, 1)
-	y0 := hr
-	if r := cfg.Diffusion.Residual; r != 0 {
-		y0 = g.Scale(g.Sub(hr, x), float32(r))
-	}
+	y0 := buildClean(g, cfg, hr, x)
 	in := unet.Inputs{
 		Noisy: g.Add(g.Mul(y0, alpha), g.Mul(eps, sigma)), // the forward process q(y|y0), equation 4
 		Level: g.Input(inputLevel, n),
@@ -119,8 +140,9 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (loss, pr
 	if training && cfg.Model.Dropout > 0 {
 		in.Seed = g.Input(inputSeed, 2)
 	}
-	if prediction, err = unet.Build(g, cfg.Model.Config, in); err != nil {
-		return nil, nil, err
+	prediction, err := unet.Build(g, cfg.Model.Config, in)
+	if err != nil {
+		return lossNodes{}, err
 	}
 	var target *graph.Node
 	switch cfg.objective().Prediction {
@@ -131,7 +153,16 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (loss, pr
 	case diffusion.PredictV:
 		target = g.Sub(g.Mul(eps, alpha), g.Mul(y0, sigma))
 	}
-	return buildNorm(g, cfg.objective(), g.Sub(prediction, target), n), prediction, nil
+	loss := buildNorm(g, cfg.objective(), g.Sub(prediction, target), n)
+	return lossNodes{loss: loss, prediction: prediction, x: x, noisy: in.Noisy, alpha: alpha, sigma: sigma}, nil
+}
+
+// buildClean adds y0, what the network is to arrive at.
+func buildClean(g *graph.Graph, cfg Config, hr, x *graph.Node) *graph.Node {
+	if r := cfg.Diffusion.Residual; r != 0 {
+		return g.Scale(g.Sub(hr, x), float32(r))
+	}
+	return hr
 }
 
 // buildNorm adds the mean over examples and elements of |d| or d^2, weighted by example.
@@ -148,7 +179,7 @@ func buildNorm(g *graph.Graph, o diffusion.Objective, d *graph.Node, n int) *gra
 
 // buildUpdate adds the optimiser: the norm of the gradient, then Adam for every parameter with the gradient scaled
 // down to the bound on its norm.
-func buildUpdate(g *graph.Graph, cfg Config, params []unet.Param, grads []*graph.Node) []*graph.Node {
+func buildUpdate(g *graph.Graph, o optimiser, params []unet.Param, grads []*graph.Node) []*graph.Node {
 	var squares *graph.Node
 	for _, grad := range grads {
 		sum := g.Reshape(g.Sum(g.Square(grad)), 1)
@@ -160,16 +191,32 @@ func buildUpdate(g *graph.Graph, cfg Config, params []unet.Param, grads []*graph
 	}
 	norm := g.Sqrt(squares)
 	hyper := g.Input(inputHyper, graph.AdamHyper)
-	if clip := cfg.Train.Clip; clip > 0 {
-		hyper = g.Mul(hyper, buildClip(g, norm, float32(clip)))
+	if o.clip > 0 {
+		hyper = g.Mul(hyper, buildClip(g, norm, float32(o.clip)))
 	}
-	op := graph.Adam{B1: float32(cfg.Train.Beta1), B2: float32(cfg.Train.Beta2), Epsilon: float32(cfg.Train.Epsilon)}
 	out := []*graph.Node{norm}
-	w, m, v, ema := variables(g, params, ""), variables(g, params, prefixM), variables(g, params, prefixV), variables(g, params, prefixEMA)
+	w, m, v := variables(g, params, ""), variables(g, params, prefixM), variables(g, params, prefixV)
+	ema := make([]*graph.Node, len(params))
+	if o.averaged {
+		ema = variables(g, params, prefixEMA)
+	}
 	for i := range params {
-		out = append(out, g.Adam(op, w[i], grads[i], m[i], v[i], hyper, ema[i]))
+		out = append(out, g.Adam(o.adam, w[i], grads[i], m[i], v[i], hyper, ema[i]))
 	}
 	return out
+}
+
+// optimiser is what an update does besides the numbers of a step.
+type optimiser struct {
+	adam     graph.Adam
+	clip     float64 // bound on the gradient's norm, 0 for none
+	averaged bool    // keeps the moving average of the weights
+}
+
+// optimiser is that of the network that is trained.
+func (c Config) optimiser() optimiser {
+	t := c.Train
+	return optimiser{graph.Adam{B1: float32(t.Beta1), B2: float32(t.Beta2), Epsilon: float32(t.Epsilon)}, t.Clip, true}
 }
 
 // buildClip returns factors for Adam's numbers: min(1, clip/norm) for the one on the gradient, 1 for the others.
@@ -233,6 +280,7 @@ func fill(p *cpu.Program, e *examples, first, count, micro int) {
 	}
 	seed := e.dropoutSeed(micro)
 	copy(p.Input(inputSeed), seed[:])
+	e.veil.fill(p)
 }
 
 // memory is what the programs hold besides variables, in bytes.
@@ -241,13 +289,21 @@ func (s *stepper) memory() int64 {
 	if s.update != nil {
 		n += s.update.MemoryBytes()
 	}
+	if s.critic != nil {
+		n += s.critic.program.MemoryBytes()
+	}
 	return n
 }
 
 // close ends the programs' goroutines.
 func (s *stepper) close() {
-	s.compute.Close()
-	if s.update != nil {
-		s.update.Close()
+	programs := []*cpu.Program{s.compute, s.update}
+	if s.critic != nil {
+		programs = append(programs, s.critic.program)
+	}
+	for _, p := range programs {
+		if p != nil {
+			p.Close()
+		}
 	}
 }

@@ -30,12 +30,19 @@ const (
 
 // record is a line of stats.jsonl. Losses are means since the line before.
 type record struct {
-	Step        int     `json:"step"`
-	Images      int64   `json:"images"`
-	Loss        float64 `json:"loss,omitempty"`
-	LossSmooth  float64 `json:"loss_smooth,omitempty"`
-	GradNorm    float64 `json:"grad_norm,omitempty"`
-	Rate        float64 `json:"rate,omitempty"`
+	Step       int     `json:"step"`
+	Images     int64   `json:"images"`
+	Loss       float64 `json:"loss,omitempty"`
+	LossSmooth float64 `json:"loss_smooth,omitempty"`
+	GradNorm   float64 `json:"grad_norm,omitempty"`
+	Rate       float64 `json:"rate,omitempty"`
+	// With an adversary: the critic's loss, its mean logits for truth and estimates, and the norm of the adversarial
+	// term's gradient by the prediction as a share of the diffusion loss's.
+	CriticLoss     float64 `json:"critic_loss,omitempty"`
+	CriticReal     float64 `json:"critic_real,omitempty"`
+	CriticFake     float64 `json:"critic_fake,omitempty"`
+	AdversaryShare float64 `json:"adversary_share,omitempty"`
+
 	ImagesPerS  float64 `json:"images_per_s,omitempty"`
 	SecPerStep  float64 `json:"sec_per_step,omitempty"`
 	LossVal     float64 `json:"loss_val,omitempty"`
@@ -137,6 +144,8 @@ func (j *journal) record(r record) {
 		value float64
 	}{
 		{"loss/train", r.Loss}, {"loss/val", r.LossVal}, {"train/grad_norm", r.GradNorm}, {"train/rate", r.Rate},
+		{"adversary/critic_loss", r.CriticLoss}, {"adversary/critic_real", r.CriticReal},
+		{"adversary/critic_fake", r.CriticFake}, {"adversary/share", r.AdversaryShare},
 		{"time/images_per_s", r.ImagesPerS}, {"metric/psnr_val", r.PSNRVal}, {"metric/sample_psnr", r.SamplePSNR}, {"metric/bicubic_psnr", r.BicubicPSNR},
 		{"metric/predictor_psnr", r.PredictorPSNR},
 	} {

@@ -13,6 +13,7 @@ import (
 type state struct {
 	cfg    Config
 	params []unet.Param
+	critic []unet.Param   // of the critic, their names with its prefix; none without an adversary
 	vars   *cpu.Variables // parameters, averages, moments
 
 	step     int     // optimiser steps done in this run
@@ -38,7 +39,10 @@ func newState(cfg Config, start *Start) (*state, error) {
 		}
 		start = &Start{Weights: weights}
 	}
-	return s, s.begin(start)
+	if err := s.begin(start); err != nil {
+		return nil, err
+	}
+	return s, s.beginCritic()
 }
 
 // begin sets the variables from a start.

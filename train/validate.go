@@ -72,11 +72,11 @@ func (s *sampler) compileValidation() error {
 		return nil
 	}
 	g := graph.New()
-	loss, prediction, err := buildLoss(g, s.cfg, s.cfg.microBatch(), s.cfg.Data.Crop, false)
+	l, err := buildLoss(g, s.cfg, s.cfg.microBatch(), s.cfg.Data.Crop, false)
 	if err != nil {
 		return err
 	}
-	s.loss, err = cpu.Compile(g, s.vars, []*graph.Node{loss, prediction}, cpu.Options{Threads: s.cfg.Train.Threads})
+	s.loss, err = cpu.Compile(g, s.vars, []*graph.Node{l.loss, l.prediction}, cpu.Options{Threads: s.cfg.Train.Threads})
 	return err
 }
 

@@ -23,7 +23,7 @@ type builder struct {
 // param declares a parameter and returns its variable.
 func (b *builder) param(name string, init Init, shape ...int) *graph.Node {
 	b.params = append(b.params, Param{Name: name, Shape: shape, Init: init})
-	return b.g.Variable(name, shape...)
+	return b.g.Variable(b.in.Prefix+name, shape...)
 }
 
 // weightInit returns the distribution of a layer's weights for the products of

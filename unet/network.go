@@ -30,11 +30,15 @@ type Inputs struct {
 	// that are inputs or constants freeze the network: its result then depends on
 	// the receptive field alone, not on the rest of the image.
 	Stats func(name string, x *graph.Node, groups int, epsilon float32) *graph.Node
+	// Prefix goes before the names of the parameters in the labels of the variables, so
+	// that one graph can hold two networks that share nothing. Usually empty.
+	Prefix string
 }
 
 // Build adds a network to a graph and returns its raw prediction,
 // [N, H, W, OutChannels]. Its parameters become variables labelled as
-// [Parameters] names them; a second network in the same graph shares them. What
+// [Parameters] names them, after Inputs.Prefix; a second network in the same
+// graph with the same prefix shares them. What
 // lies between its blocks is marked as kept, for [graph.Graph.RecomputedGradients].
 // An invalid configuration and inputs that do not fit it are errors.
 func Build(g *graph.Graph, cfg Config, in Inputs) (*graph.Node, error) {

@@ -30,8 +30,14 @@ func (g *Graph) Keep(n *Node) *Node {
 // those of Gradients to the last bit, in internal/cpu if the loss is computed too
 // and nothing is marked between a convolution and the sums that follow it.
 func (g *Graph) RecomputedGradients(loss *Node, wrt []*Node) []*Node {
+	return g.RecomputedGradientsFrom(loss, g.unit(loss), wrt)
+}
+
+// RecomputedGradientsFrom is [Graph.GradientsFrom] in the way of
+// [Graph.RecomputedGradients].
+func (g *Graph) RecomputedGradientsFrom(y, dy *Node, wrt []*Node) []*Node {
 	r := recomputation{g, map[*Node]*Node{}}
-	return g.backward(loss, wrt, r.reader)
+	return g.backward(y, dy, wrt, r.reader)
 }
 
 // recomputation holds the copies made so far.
