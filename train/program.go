@@ -2,11 +2,11 @@ package train
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
-	"github.com/sr3-go/sr3/internal/parallel"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -33,15 +33,16 @@ const (
 	prefixV   = "adam.v/"
 )
 
-// stepper computes optimiser steps. Without accumulation one program does everything; with it, one computes the
-// gradients of a micro-batch, and another the update from their sum.
+// stepper computes optimiser steps. Without accumulation one program does everything; with it, replicas of one program
+// compute the gradients of micro-batches, and another the update from their sum.
 type stepper struct {
-	cfg     Config
-	params  []unet.Param
-	compute *cpu.Program
-	update  *cpu.Program // nil without accumulation
-	sums    [][]float32  // of the gradients, by parameter; the update's inputs
-	critic  *critic      // nil without an adversary
+	cfg      Config
+	params   []unet.Param
+	compute  *cpu.Program   // nil with accumulation
+	replicas []*cpu.Program // these three are for accumulation alone
+	update   *cpu.Program
+	sums     [][]float32 // of the gradients, by parameter; the update's inputs
+	critic   *critic     // nil without an adversary
 }
 
 // newStepper compiles the training step over the variables.
@@ -65,7 +66,7 @@ func newStepper(cfg Config, vars *cpu.Variables) (*stepper, error) {
 		s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, buildUpdate(g, cfg.optimiser(), params, grads)...), cpu.Options{Threads: cfg.Train.Threads})
 		return s, err
 	}
-	if s.compute, err = cpu.Compile(g, vars, append([]*graph.Node{loss}, grads...), cpu.Options{Threads: cfg.Train.Threads}); err != nil {
+	if err := s.compileReplicas(g, append([]*graph.Node{loss}, grads...), vars); err != nil {
 		return nil, err
 	}
 	return s, s.compileUpdate(vars)
@@ -237,30 +238,10 @@ func (s *stepper) step(e *examples, hyper []float32) (loss, norm float64) {
 		s.compute.Run()
 		return float64(s.compute.Output(0)[0]), float64(s.compute.Output(1)[0])
 	}
-	micro := s.cfg.microBatch()
-	parts := e.N / micro
-	for _, sum := range s.sums {
-		clear(sum)
-	}
-	for part := range parts {
-		fill(s.compute, e, part*micro, micro, part)
-		s.compute.Run()
-		loss += float64(s.compute.Output(0)[0]) / float64(parts)
-		parallel.For(s.cfg.Train.Threads, len(s.sums), func(i int) {
-			addScaled(s.sums[i], s.compute.Output(1+i), 1/float32(parts))
-		})
-	}
+	loss = s.accumulate(e)
 	copy(s.update.Input(inputHyper), hyper)
 	s.update.Run()
 	return loss, float64(s.update.Output(0)[0])
-}
-
-// addScaled adds f times src to dst.
-func addScaled(dst, src []float32, f float32) {
-	src = src[:len(dst)]
-	for i := range dst {
-		dst[i] += f * src[i]
-	}
 }
 
 // fill copies count examples, from the first one on, into the inputs of a program that computes a loss.
@@ -285,25 +266,25 @@ func fill(p *cpu.Program, e *examples, first, count, micro int) {
 
 // memory is what the programs hold besides variables, in bytes.
 func (s *stepper) memory() int64 {
-	n := s.compute.MemoryBytes()
-	if s.update != nil {
-		n += s.update.MemoryBytes()
-	}
-	if s.critic != nil {
-		n += s.critic.program.MemoryBytes()
+	var n int64
+	for _, p := range s.programs() {
+		n += p.MemoryBytes()
 	}
 	return n
 }
 
+// programs are all that the stepper runs.
+func (s *stepper) programs() []*cpu.Program {
+	list := append([]*cpu.Program{s.compute, s.update}, s.replicas...)
+	if s.critic != nil {
+		list = append(list, s.critic.program)
+	}
+	return slices.DeleteFunc(list, func(p *cpu.Program) bool { return p == nil })
+}
+
 // close ends the programs' goroutines.
 func (s *stepper) close() {
-	programs := []*cpu.Program{s.compute, s.update}
-	if s.critic != nil {
-		programs = append(programs, s.critic.program)
-	}
-	for _, p := range programs {
-		if p != nil {
-			p.Close()
-		}
+	for _, p := range s.programs() {
+		p.Close()
 	}
 }
