@@ -33,7 +33,7 @@ func TestDefaultModelHasNoSeams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tiled, report, err := u.Upscale(t.Context(), img, Options{Tile: 128})
+	tiled, report, err := u.Upscale(t.Context(), img, Options{Tile: 128, Overlap: largestOverlap}) // as large windows have it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,9 +46,15 @@ func TestDefaultModelHasNoSeams(t *testing.T) {
 		t.Fatal(err)
 	}
 	near, far := borderDifferences(plan, whole, tiled)
-	t.Logf("mean difference %.5f within 8 pixels of a border, %.5f elsewhere", near, far)
-	if near > 1.1*far {
-		t.Errorf("the mean difference is %.5f at the windows' borders and %.5f elsewhere", near, far)
+	// What the image leaves open is not spread evenly: another draw shows where.
+	other, _, err := u.Upscale(t.Context(), img, Options{Tile: 512, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	openNear, openFar := borderDifferences(plan, whole, other)
+	t.Logf("mean difference %.5f within 8 pixels of a border, %.5f elsewhere; between draws %.5f and %.5f", near, far, openNear, openFar)
+	if near/openNear > 1.1*far/openFar {
+		t.Errorf("the mean difference is %.5f at the windows' borders and %.5f elsewhere, between draws %.5f and %.5f", near, far, openNear, openFar)
 	}
 }
 
