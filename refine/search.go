@@ -1,6 +1,7 @@
 package refine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -181,15 +182,7 @@ func ignoreSpent(err error) error {
 	return err
 }
 
-func compareLanes(a, b *lane) int {
-	switch {
-	case a.score < b.score:
-		return -1
-	case a.score > b.score:
-		return 1
-	}
-	return 0
-}
+func compareLanes(a, b *lane) int { return cmp.Compare(a.score, b.score) }
 
 // start scores the first candidates and returns a lane for each sampler, at the best of its own.
 func (e *explorer) start() ([]*lane, error) {

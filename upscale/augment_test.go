@@ -38,8 +38,6 @@ func open(t testing.TB, m *model.Model) *Upscaler {
 	return u
 }
 
-func number[T any](v T) *T { return &v }
-
 func enlarged(t *testing.T, u *Upscaler, img *imageio.Image, o Options) ([]float32, *Report) {
 	t.Helper()
 	out, report, err := u.Upscale(t.Context(), img, o)
@@ -53,13 +51,13 @@ func enlarged(t *testing.T, u *Upscaler, img *imageio.Image, o Options) ([]float
 // told, and the same again gives the same bytes.
 func TestToldNetworkIsTold(t *testing.T) {
 	u, img := open(t, toldModel(t)), testImage(9, 8)
-	none := Input{Blur: number(0.0), Noise: number(0.0), Quality: number(0)}
+	none := Input{Blur: new(0.0), Noise: new(0.0), Quality: new(0)}
 	base, report := enlarged(t, u, img, Options{Input: none})
 	if report.Lost == nil || *report.Lost != (degrade.Amount{}) {
 		t.Errorf("told %v", report.Lost)
 	}
 	for name, change := range map[string]func(*Input){
-		"blur": func(in *Input) { in.Blur = number(1.0) }, "noise": func(in *Input) { in.Noise = number(9.0) }, "JPEG": func(in *Input) { in.Quality = number(50) },
+		"blur": func(in *Input) { in.Blur = new(1.0) }, "noise": func(in *Input) { in.Noise = new(9.0) }, "JPEG": func(in *Input) { in.Quality = new(50) },
 	} {
 		in := none
 		change(&in)
@@ -89,8 +87,8 @@ func TestLaterPassesAreClean(t *testing.T) {
 	if got := r.levels(1); !slices.Equal(got, []float32{0, 0, 0}) {
 		t.Errorf("second pass: levels %v", got)
 	}
-	noisy, _ := enlarged(t, u, testImage(4, 3), Options{Scale: 16, Input: Input{Noise: number(20.0)}})
-	clean, report := enlarged(t, u, testImage(4, 3), Options{Scale: 16, Input: Input{Noise: number(0.0)}})
+	noisy, _ := enlarged(t, u, testImage(4, 3), Options{Scale: 16, Input: Input{Noise: new(20.0)}})
+	clean, report := enlarged(t, u, testImage(4, 3), Options{Scale: 16, Input: Input{Noise: new(0.0)}})
 	if report.Passes != 2 || slices.Equal(noisy, clean) {
 		t.Errorf("%d passes", report.Passes)
 	}
@@ -120,10 +118,10 @@ func TestInputIsFoundOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := u.findLost(read, Input{Blur: number(0.0)}); got.Quality != 55 || got.Blur != 0 {
+	if got := u.findLost(read, Input{Blur: new(0.0)}); got.Quality != 55 || got.Blur != 0 {
 		t.Errorf("a JPEG: %v", got)
 	}
-	if got := u.findLost(read, Input{Noise: number(3.0), Quality: number(0)}); got.Quality != 0 || got.Noise != 3 {
+	if got := u.findLost(read, Input{Noise: new(3.0), Quality: new(0)}); got.Quality != 0 || got.Noise != 3 {
 		t.Errorf("what is said counts: %v", got)
 	}
 }
@@ -134,12 +132,12 @@ func TestInputIsChecked(t *testing.T) {
 		u  *Upscaler
 		in Input
 	}{
-		"trained on clean bicubic reductions alone": {clean, Input{Noise: number(1.0)}},
-		"sigma up to 2":  {told, Input{Blur: number(2.5)}},
-		"up to 20/255":   {told, Input{Noise: number(21.0)}},
-		"30 and more":    {told, Input{Quality: number(29)}},
-		"1 to 100":       {told, Input{Quality: number(101)}},
-		"want 0 or more": {told, Input{Blur: number(-1.0)}},
+		"trained on clean bicubic reductions alone": {clean, Input{Noise: new(1.0)}},
+		"sigma up to 2":  {told, Input{Blur: new(2.5)}},
+		"up to 20/255":   {told, Input{Noise: new(21.0)}},
+		"30 and more":    {told, Input{Quality: new(29)}},
+		"1 to 100":       {told, Input{Quality: new(101)}},
+		"want 0 or more": {told, Input{Blur: new(-1.0)}},
 	} {
 		err := o.u.Check(Options{Input: o.in})
 		_, _, again := o.u.Upscale(t.Context(), testImage(4, 4), Options{Input: o.in})
@@ -147,7 +145,7 @@ func TestInputIsChecked(t *testing.T) {
 			t.Errorf("%q, then %v; want %q", err, again, want)
 		}
 	}
-	if err := errors.Join(told.Check(Options{}), clean.Check(Options{}), told.Check(Options{Input: Input{Quality: number(30), Blur: number(2.0)}})); err != nil {
+	if err := errors.Join(told.Check(Options{}), clean.Check(Options{}), told.Check(Options{Input: Input{Quality: new(30), Blur: new(2.0)}})); err != nil {
 		t.Error(err)
 	}
 }
@@ -205,7 +203,7 @@ func TestLostIsNotKept(t *testing.T) {
 		say   *bool
 		want  bool
 	}{{0, nil, true}, {9, nil, false}, {9, new(true), true}} {
-		in := Input{Blur: number(0.0), Noise: number(c.noise), Quality: number(0)}
+		in := Input{Blur: new(0.0), Noise: new(c.noise), Quality: new(0)}
 		if _, report := enlarged(t, u, testImage(9, 8), Options{Input: in, Consistent: c.say}); report.Consistent != c.want {
 			t.Errorf("noise %v: consistent is %v", c.noise, report.Consistent)
 		}

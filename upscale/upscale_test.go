@@ -416,7 +416,7 @@ func TestDefaultsAreReplaced(t *testing.T) {
 	settings := m.Config.Inference
 	settings.Eta, settings.Consistent = 0, true
 	got, report = enlarged(t, u, testImage(7, 6), Options{Inference: &settings})
-	want, _ = enlarged(t, plain, testImage(7, 6), Options{Consistent: number(true)})
+	want, _ = enlarged(t, plain, testImage(7, 6), Options{Consistent: new(true)})
 	if !report.Consistent || !slices.Equal(got, want) {
 		t.Errorf("settings in place of the model's: %+v", report)
 	}

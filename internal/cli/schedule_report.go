@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -54,7 +55,7 @@ func (r *searchRun) bestOfEach() string {
 	for name := range best {
 		order = append(order, name)
 	}
-	slices.SortFunc(order, func(a, b string) int { return compareFloats(best[a].Value, best[b].Value) })
+	slices.SortFunc(order, func(a, b string) int { return cmp.Compare(best[a].Value, best[b].Value) })
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-9s  %5s  %-8s  %12s  %-7s  %s\n", "sampler", "tried", "score", "spread/error", "PSNR", "settings")
 	for _, name := range order {

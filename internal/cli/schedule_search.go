@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -360,7 +361,7 @@ func ratio(s tune.Score) float64 { return s.Spread / max(s.Error, 1e-9) }
 // in more than a level, and one that is best by chance has others beside it.
 func (r *searchRun) finalists(found *refine.SearchResult) []scored {
 	trials := slices.Clone(found.Trials)
-	slices.SortStableFunc(trials, func(a, b refine.Trial) int { return compareFloats(a.Score, b.Score) })
+	slices.SortStableFunc(trials, func(a, b refine.Trial) int { return cmp.Compare(a.Score, b.Score) })
 	list := []scored{r.present}
 	taken := map[string]bool{}
 	for _, t := range trials {
@@ -403,19 +404,9 @@ func (r *searchRun) finals(ctx context.Context, found *refine.SearchResult) ([]s
 	}
 	slices.SortStableFunc(list, func(a, b scored) int {
 		if fits := (a.Calls() <= r.calls) == (b.Calls() <= r.calls); !fits {
-			return compareFloats(float64(a.Calls()), float64(b.Calls()))
+			return cmp.Compare(a.Calls(), b.Calls())
 		}
-		return compareFloats(a.Value, b.Value)
+		return cmp.Compare(a.Value, b.Value)
 	})
 	return list, nil
-}
-
-func compareFloats(a, b float64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
 	"github.com/sr3-go/sr3/internal/parallel"
+	"github.com/sr3-go/sr3/internal/tiling"
 	"github.com/sr3-go/sr3/metric"
 )
 
@@ -140,9 +141,9 @@ func (l *LPIPS) distance(a, b metric.Image, threads, core int) (float64, error) 
 	sums := make([]float64, len(whole))
 	var r lpipsRun
 	defer r.close()
-	for _, y := range tiles(a.Height, core) {
-		for _, x := range tiles(a.Width, core) {
-			if err := r.prepare(l, y.to-y.from, x.to-x.from, threads); err != nil {
+	for _, y := range tiling.Cut(a.Height, core, lpipsHalo) {
+		for _, x := range tiling.Cut(a.Width, core, lpipsHalo) {
+			if err := r.prepare(l, y.To-y.From, x.To-x.From, threads); err != nil {
 				return 0, err
 			}
 			r.addTile(sums, whole, l, a, b, y, x, threads)
@@ -191,7 +192,7 @@ func (r *lpipsRun) close() {
 }
 
 // addTile adds a tile's weighted differences to the sum of each stage.
-func (r *lpipsRun) addTile(sums []float64, whole []*graph.Node, l *LPIPS, a, b metric.Image, y, x tile, threads int) {
+func (r *lpipsRun) addTile(sums []float64, whole []*graph.Node, l *LPIPS, a, b metric.Image, y, x tiling.Tile, threads int) {
 	fillTile(r.program.Input(inputLabel), a, y, x)
 	r.program.Run()
 	for i := range r.stages {
@@ -202,16 +203,16 @@ func (r *lpipsRun) addTile(sums []float64, whole []*graph.Node, l *LPIPS, a, b m
 	for i, s := range r.stages {
 		var at region
 		jump := lpipsJumps[l.arch.kind][i]
-		at.top, at.bottom = y.positions(jump, whole[i].Shape[1])
-		at.left, at.right = x.positions(jump, whole[i].Shape[2])
+		at.top, at.bottom = y.Positions(jump, whole[i].Shape[1])
+		at.left, at.right = x.Positions(jump, whole[i].Shape[2])
 		sums[i] += at.weightedDifferences(r.first[i], r.program.Output(i), s.Shape, l.heads[i], threads)
 	}
 }
 
 // fillTile writes a tile of an image in [0, 1].
-func fillTile(dst []float32, m metric.Image, y, x tile) {
-	for row := y.from; row < y.to; row++ {
-		src := m.Pix[3*(row*m.Width+x.from) : 3*(row*m.Width+x.to)]
+func fillTile(dst []float32, m metric.Image, y, x tiling.Tile) {
+	for row := y.From; row < y.To; row++ {
+		src := m.Pix[3*(row*m.Width+x.From) : 3*(row*m.Width+x.To)]
 		for i, v := range src {
 			dst[i] = float32(v) / 255
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sr3-go/sr3/internal/cpu"
 	"github.com/sr3-go/sr3/internal/graph"
+	"github.com/sr3-go/sr3/internal/tiling"
 	"github.com/sr3-go/sr3/metric"
 	"github.com/sr3-go/sr3/metric/distribution"
 )
@@ -40,12 +41,12 @@ func (n *Network) positions(img metric.Image, threads, core int) (distribution.M
 	high, wide := stages(img.Height)[positionStage], stages(img.Width)[positionStage]
 	m := distribution.Matrix[float32]{N: high.size * wide.size, D: positionFeatures()}
 	m.Values = make([]float32, m.N*m.D)
-	for _, y := range tiles(img.Height, core) {
-		for _, x := range tiles(img.Width, core) {
+	for _, y := range tiling.Cut(img.Height, core, halo) {
+		for _, x := range tiling.Cut(img.Width, core, halo) {
 			var to region
-			to.top, to.bottom = y.positions(high.jump, high.size)
-			to.left, to.right = x.positions(wide.jump, wide.size)
-			offset := (y.from/high.jump)*wide.size + x.from/wide.jump
+			to.top, to.bottom = y.Positions(high.jump, high.size)
+			to.left, to.right = x.Positions(wide.jump, wide.size)
+			offset := (y.From/high.jump)*wide.size + x.From/wide.jump
 			if err := n.tilePositions(m.Values[offset*m.D:], wide.size*m.D, img, y, x, to, threads); err != nil {
 				return distribution.Matrix[float32]{}, err
 			}
@@ -59,9 +60,9 @@ func positionFeatures() int { return 2 * fires()[positionStage-1].expand3.outCha
 
 // tilePositions writes the vectors that a tile contributes. dst begins at the
 // tile's first position; its rows are stride numbers apart.
-func (n *Network) tilePositions(dst []float32, stride int, img metric.Image, y, x tile, r region, threads int) error {
+func (n *Network) tilePositions(dst []float32, stride int, img metric.Image, y, x tiling.Tile, r region, threads int) error {
 	g := graph.New()
-	out := features(g, g.Input("image", 1, y.to-y.from, x.to-x.from, 3))[positionStage]
+	out := features(g, g.Input("image", 1, y.To-y.From, x.To-x.From, 3))[positionStage]
 	p, err := cpu.Compile(g, n.vars, []*graph.Node{out}, cpu.Options{Threads: max(threads, 1)})
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/sr3-go/sr3/internal/netfile"
+	"github.com/sr3-go/sr3/internal/tiling"
 	"github.com/sr3-go/sr3/metric"
 	"github.com/sr3-go/sr3/metric/distribution"
 )
@@ -71,7 +72,7 @@ func TestPositionsInTiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, err := n.positions(x, 2, c.core)
-		if err != nil || len(tiles(c.height, c.core))*len(tiles(c.width, c.core)) < 2 || len(got.Values) != len(want.Values) {
+		if err != nil || len(tiling.Cut(c.height, c.core, halo))*len(tiling.Cut(c.width, c.core, halo)) < 2 || len(got.Values) != len(want.Values) {
 			t.Fatalf("%+v: %v", c, err)
 		}
 		for i, v := range want.Values {

@@ -24,6 +24,7 @@ import (
 	"github.com/sr3-go/sr3/internal/graph"
 	"github.com/sr3-go/sr3/internal/netfile"
 	"github.com/sr3-go/sr3/internal/parallel"
+	"github.com/sr3-go/sr3/internal/tiling"
 	"github.com/sr3-go/sr3/metric"
 )
 
@@ -109,8 +110,8 @@ func (n *Network) Distance(a, b metric.Image, threads int) (float64, error) {
 func (n *Network) distance(a, b metric.Image, threads, core int) (float64, error) {
 	high, wide := stages(a.Height), stages(a.Width)
 	sums := make([]float64, len(high))
-	for _, y := range tiles(a.Height, core) {
-		for _, x := range tiles(a.Width, core) {
+	for _, y := range tiling.Cut(a.Height, core, halo) {
+		for _, x := range tiling.Cut(a.Width, core, halo) {
 			if err := n.addTile(sums, a, b, y, x, threads); err != nil {
 				return 0, err
 			}
@@ -124,9 +125,9 @@ func (n *Network) distance(a, b metric.Image, threads, core int) (float64, error
 }
 
 // addTile adds a tile's squared differences to the sum of each stage.
-func (n *Network) addTile(sums []float64, a, b metric.Image, y, x tile, threads int) error {
+func (n *Network) addTile(sums []float64, a, b metric.Image, y, x tiling.Tile, threads int) error {
 	g := graph.New()
-	outputs := features(g, g.Input("images", 2, y.to-y.from, x.to-x.from, 3))
+	outputs := features(g, g.Input("images", 2, y.To-y.From, x.To-x.From, 3))
 	p, err := cpu.Compile(g, n.vars, outputs, cpu.Options{Threads: max(threads, 1)})
 	if err != nil {
 		return err
@@ -139,8 +140,8 @@ func (n *Network) addTile(sums []float64, a, b metric.Image, y, x tile, threads 
 	high, wide := stages(a.Height), stages(a.Width)
 	for i, out := range outputs {
 		var r region
-		r.top, r.bottom = y.positions(high[i].jump, high[i].size)
-		r.left, r.right = x.positions(wide[i].jump, wide[i].size)
+		r.top, r.bottom = y.Positions(high[i].jump, high[i].size)
+		r.left, r.right = x.Positions(wide[i].jump, wide[i].size)
 		sums[i] += r.squaredDifferences(p.Output(i), out.Shape, threads)
 	}
 	return nil
@@ -163,7 +164,7 @@ func (n *Network) Classify(img metric.Image) ([]float32, error) {
 		return nil, fmt.Errorf("squeezenet: classify: %w", err)
 	}
 	defer p.Close()
-	fill(p.Input("image"), img, tiles(img.Height, core)[0], tiles(img.Width, core)[0])
+	fill(p.Input("image"), img, tiling.Cut(img.Height, core, halo)[0], tiling.Cut(img.Width, core, halo)[0])
 	p.Run()
 	return append([]float32{}, p.Output(0)...), nil
 }
@@ -194,9 +195,9 @@ func checkPair(a, b metric.Image) error {
 
 // fill writes a tile of an image as the network takes it: B, G, R minus the mean
 // of the training images.
-func fill(dst []float32, m metric.Image, y, x tile) {
-	for row := y.from; row < y.to; row++ {
-		src := m.Pix[3*(row*m.Width+x.from) : 3*(row*m.Width+x.to)]
+func fill(dst []float32, m metric.Image, y, x tiling.Tile) {
+	for row := y.From; row < y.To; row++ {
+		src := m.Pix[3*(row*m.Width+x.From) : 3*(row*m.Width+x.To)]
 		for i := 0; i < len(src); i += 3 {
 			dst[i] = float32(src[i+2]) - 103.939
 			dst[i+1] = float32(src[i+1]) - 116.779

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sr3-go/sr3/internal/netfile"
+	"github.com/sr3-go/sr3/internal/tiling"
 	"github.com/sr3-go/sr3/metric"
 )
 
@@ -134,7 +135,7 @@ func TestTilesGiveTheDistanceOfTheWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		tiles := len(tiles(c.height, c.core)) * len(tiles(c.width, c.core))
+		tiles := len(tiling.Cut(c.height, c.core, halo)) * len(tiling.Cut(c.width, c.core, halo))
 		got, err := n.distance(x, y, 2, c.core)
 		if err != nil {
 			t.Fatal(err)
@@ -150,10 +151,10 @@ func TestTilesCoverEveryPosition(t *testing.T) {
 	for n := MinSide; n < 4000; n += 1 + n/50 {
 		for i, s := range stages(n) {
 			next := 0
-			for _, tile := range tiles(n, core) {
-				low, high := tile.positions(s.jump, s.size)
-				low, high = low+tile.from/s.jump, high+tile.from/s.jump
-				if low != min(next, s.size) || high < low || tile.to-tile.from > core+2*halo {
+			for _, tile := range tiling.Cut(n, core, halo) {
+				low, high := tile.Positions(s.jump, s.size)
+				low, high = low+tile.From/s.jump, high+tile.From/s.jump
+				if low != min(next, s.size) || high < low || tile.To-tile.From > core+2*halo {
 					t.Fatalf("side %d, stage %d: tile %+v has positions %d to %d, want them from %d", n, i, tile, low, high, next)
 				}
 				next = high

@@ -13,39 +13,6 @@ const (
 	core = 512
 )
 
-// tile is a part of one side of an image: pixels from..to are computed, those of
-// them in low..high contribute.
-type tile struct {
-	from, to, low, high int
-	last                bool
-}
-
-// tiles cuts a side of n pixels. A side that needs no more memory than a tile
-// stays whole.
-func tiles(n, core int) []tile {
-	if n <= core+2*halo {
-		return []tile{{0, n, 0, n, true}}
-	}
-	var list []tile
-	for low := 0; low < n; low += core {
-		high := min(low+core, n)
-		list = append(list, tile{max(low-halo, 0), min(high+halo, n), low, high, high == n})
-	}
-	return list
-}
-
-// positions is the range of a stage's positions, counted within the tile, that
-// the tile contributes; the stage has the given jump and, in the whole image,
-// size positions along this side.
-func (t tile) positions(jump, size int) (low, high int) {
-	low, high = t.low/jump, t.high/jump
-	if t.last {
-		high = size
-	}
-	skip := t.from / jump
-	return min(low, size) - skip, min(high, size) - skip
-}
-
 // stage is where a stage's positions lie along one side of an image.
 type stage struct{ jump, size int }
 
