@@ -60,7 +60,11 @@ func send(p *browsertest.Page, path string) {
 	p.Click("#submit")
 }
 
+// TestLooks keeps pictures of the page in all its states, for people to look at.
 func TestLooks(t *testing.T) {
+	if os.Getenv(browsertest.EnvScreenshots) == "" {
+		t.Skipf("%s names no folder for screenshots", browsertest.EnvScreenshots)
+	}
 	b := browsertest.Start(t)
 	for _, screen := range []struct {
 		name string

@@ -43,9 +43,9 @@ export function textButton(name, text, onclick, kind = "plain") {
   return el("button", { type: "button", class: kind, onclick }, icon(name), text);
 }
 
-/** segments makes a group of radio buttons that look like one switch. */
-export function segments(legend, name, options, value, onpick) {
-  const group = el("div", { class: "segments", role: "radiogroup", "aria-label": legend });
+/** segments makes a group of radio buttons that look like one switch; a shown legend stands before them. */
+export function segments(legend, name, options, value, onpick, shown = false) {
+  const group = el("div", { class: "segments", role: "radiogroup", "aria-label": legend }, shown ? el("span", { class: "legend", "aria-hidden": "true" }, legend) : null);
   for (const [key, text] of options) {
     const input = el("input", { type: "radio", name, value: key, checked: key === value, onchange: () => onpick(key) });
     group.append(el("label", {}, input, el("span", {}, text)));

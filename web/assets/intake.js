@@ -3,8 +3,8 @@
 
 import { byId, el, iconButton } from "./dom.js";
 import { announce } from "./announce.js";
-import { thumbnail } from "./thumbnail.js";
-import { bytes, megapixels, outputSize, pixels } from "./words.js";
+import { blank, thumbnail } from "./thumbnail.js";
+import { bytes, count, megapixels, outputSize, pixels } from "./words.js";
 
 const NAMES = /\.(png|jpe?g|webp|tiff?|bmp|gif)$/i;
 const isImage = (file) => file.type.startsWith("image/") || NAMES.test(file.name);
@@ -47,7 +47,7 @@ export class Intake extends EventTarget {
   /** limit tells what the server takes. */
   limit(limits) {
     this.#limits = limits;
-    byId("limit-note").textContent = `PNG, JPEG, WebP, TIFF, up to ${bytes(limits.max_bytes)} and ${megapixels(limits.max_input_pixels)}`;
+    byId("limit-note").textContent = `PNG, JPEG, WebP, TIFF to ${bytes(limits.max_bytes)}, ${megapixels(limits.max_input_pixels)}`;
     this.items.forEach((item) => this.#check(item));
   }
 
@@ -57,7 +57,7 @@ export class Intake extends EventTarget {
     const fresh = images.map((file) => this.#row(file));
     this.items.push(...fresh);
     const others = files.length - images.length;
-    announce(`${images.length} ${images.length === 1 ? "image" : "images"} added${others ? `, ${others} other files left out` : ""}`);
+    announce(`${count(images.length, "image")} added${others ? `, ${count(others, "other file")} left out` : ""}`);
     this.#tell();
     for (const item of fresh) await this.#look(item); // one at a time: a large image takes much memory
   }
@@ -79,7 +79,7 @@ export class Intake extends EventTarget {
       try {
         Object.assign(item, await thumbnail(item.file, item.canvas));
       } catch {
-        item.canvas.classList.add("blank"); // TIFF, say: the server may read what this browser cannot
+        blank(item.canvas); // TIFF, say: the server may read what this browser cannot
       }
     }
     this.#check(item);

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { byId, el, textButton } from "./dom.js";
-import { later, thumbnail } from "./thumbnail.js";
+import { blank, later, thumbnail } from "./thumbnail.js";
 import { ago, find, finished, outputSize, pixels, state } from "./words.js";
 
 /** Queue shows the store's jobs. actions: open, cancel, remove, again, reuse, download, each called with a job. */
@@ -88,7 +88,7 @@ export class Queue {
       try {
         await thumbnail(await api.input(node.dataset.id), row.canvas);
       } catch {
-        row.canvas.classList.add("blank"); // a format that browsers do not show, or a job that went away
+        blank(row.canvas); // a format that browsers do not show, or a job that went away
       }
     });
   }

@@ -99,7 +99,7 @@ export class Result {
       segments("Before", "before", [["smooth", "Smooth"], ["pixels", "Pixels"]], before, (mode) => {
         this.#compare.setPixels(mode === "pixels");
         localStorage.setItem(PREFERRED, mode);
-      }), this.#zoom, this.#lensTools());
+      }, true), this.#zoom, this.#lensTools());
     if (this.draws.length > 1) tools.append(this.#drawTools());
     return tools;
   }

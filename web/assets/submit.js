@@ -5,6 +5,7 @@
 import * as api from "./api.js";
 import { announce } from "./announce.js";
 import { byId, setError } from "./dom.js";
+import { count } from "./words.js";
 
 const PATIENCE = 5; // seconds before a busy server is asked again if it does not say
 
@@ -45,7 +46,7 @@ export class Submitter extends EventTarget {
     this.#sending = false;
     if (accepted > 0) {
       this.#settings.submitted();
-      announce(`${accepted} ${accepted === 1 ? "job" : "jobs"} accepted`);
+      announce(`${count(accepted, "job")} accepted`);
     }
     this.#show();
   }

@@ -1,5 +1,12 @@
 // Small square pictures for lists.
 
+import { el, icon } from "./dom.js";
+
+/** blank puts a pictogram in the place of a thumbnail that this browser cannot make. */
+export function blank(canvas) {
+  canvas.replaceWith(el("span", { class: "thumb", "aria-hidden": "true" }, icon("image")));
+}
+
 /** thumbnail draws the middle of an image on a canvas and returns the image's size. */
 export async function thumbnail(blob, canvas) {
   const image = await createImageBitmap(blob);

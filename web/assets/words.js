@@ -3,17 +3,20 @@
 /** pixels says a size, such as 640 × 480. */
 export const pixels = (width, height) => `${width} × ${height}`;
 
+/** count says how many things there are, such as 2 images. */
+export const count = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+
 /** bytes says the length of a file in decimal units. */
 export function bytes(n) {
   if (n < 1000) return `${n} bytes`;
   const units = ["kB", "MB", "GB", "TB"];
   let unit = -1;
   for (; n >= 1000 && unit < units.length - 1; unit++) n /= 1000;
-  return `${n < 10 ? n.toFixed(1) : Math.round(n)} ${units[unit]}`;
+  return `${n < 10 ? +n.toFixed(1) : Math.round(n)} ${units[unit]}`;
 }
 
 /** megapixels says an area. */
-export const megapixels = (n) => (n < 1e6 ? `${n} pixels` : `${+(n / 1e6).toFixed(1)} megapixels`);
+export const megapixels = (n) => (n < 1e6 ? `${n} pixels` : `${+(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MP`);
 
 /** ago says how long a time is past, roughly. */
 export function ago(time, now = Date.now()) {
