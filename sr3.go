@@ -51,21 +51,27 @@ type Report = upscale.Report
 // far they lie apart at each pixel.
 type Samples = upscale.Samples
 
-// Upscaler enlarges images with one model. It may be used by several goroutines.
-type Upscaler struct{ u *upscale.Upscaler }
+// Upscaler enlarges images with one model, or with several in a cascade. It may be
+// used by several goroutines.
+type Upscaler struct{ u enlarger }
+
+// enlarger is a model or a cascade of package upscale, which documents the methods.
+type enlarger interface {
+	Config() model.Config
+	Check(Options) error
+	CheckSamples(Options, int) error
+	Remarks(*Image, Options) []string
+	ResultSize(width, height int, o Options) (int, int, error)
+	Upscale(context.Context, *Image, Options) (*Image, *Report, error)
+	Samples(context.Context, *Image, Options, int, func(int, *Image, *Report) error) (*Samples, error)
+	Close()
+}
 
 // Open opens a model: an embedded one by name, one of the models folder by name,
-// or a model file by path. The empty name means [DefaultModel].
-func Open(name string) (*Upscaler, error) {
-	if name == "" {
-		name = DefaultModel
-	}
-	m, err := model.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	return New(m)
-}
+// or a model file by path. The empty name means [DefaultModel]. Several names or
+// paths joined by commas are a cascade, and so is the path of a cascade file (see
+// [ReadCascade]).
+func Open(name string) (*Upscaler, error) { return OpenWith(name, model.Open) }
 
 // New makes an Upscaler of a model in memory.
 func New(m *model.Model) (*Upscaler, error) {
@@ -76,10 +82,11 @@ func New(m *model.Model) (*Upscaler, error) {
 	return &Upscaler{u}, nil
 }
 
-// Scale is how many times larger the model makes each side.
+// Scale is how many times larger the model, or the cascade, makes each side.
 func (u *Upscaler) Scale() int { return u.u.Config().Scale }
 
-// Model is the model's configuration. It says what the model was trained for.
+// Model is the model's configuration. It says what the model was trained for. Of a
+// cascade it is the first model's, with the names of all and the whole scale.
 func (u *Upscaler) Model() model.Config { return u.u.Config() }
 
 // Remarks say what the model is told that an image has lost beside its size, or
