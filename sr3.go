@@ -20,6 +20,7 @@ import (
 	"image"
 	"maps"
 
+	"github.com/sr3-go/sr3/cascade"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/upscale"
@@ -53,25 +54,29 @@ type Samples = upscale.Samples
 
 // Upscaler enlarges images with one model, or with several in a cascade. It may be
 // used by several goroutines.
-type Upscaler struct{ u enlarger }
-
-// enlarger is a model or a cascade of package upscale, which documents the methods.
-type enlarger interface {
-	Config() model.Config
-	Check(Options) error
-	CheckSamples(Options, int) error
-	Remarks(*Image, Options) []string
-	ResultSize(width, height int, o Options) (int, int, error)
-	Upscale(context.Context, *Image, Options) (*Image, *Report, error)
-	Samples(context.Context, *Image, Options, int, func(int, *Image, *Report) error) (*Samples, error)
-	Close()
-}
+type Upscaler struct{ u upscale.Enlarger }
 
 // Open opens a model: an embedded one by name, one of the models folder by name,
 // or a model file by path. The empty name means [DefaultModel]. Several names or
-// paths joined by commas are a cascade, and so is the path of a cascade file (see
-// [ReadCascade]).
-func Open(name string) (*Upscaler, error) { return OpenWith(name, model.Open) }
+// paths joined by commas enlarge one after the other, and so do those of a cascade
+// file (see package cascade).
+func Open(name string) (*Upscaler, error) {
+	c, err := cascade.Parse(name)
+	if err != nil {
+		return nil, err
+	}
+	return OpenCascade(c, model.Open)
+}
+
+// OpenCascade opens models that enlarge one after the other. open finds each; nil
+// means as [Open] does.
+func OpenCascade(c *cascade.Cascade, open func(nameOrPath string) (*model.Model, error)) (*Upscaler, error) {
+	u, err := c.Open(open)
+	if err != nil {
+		return nil, err
+	}
+	return &Upscaler{u}, nil
+}
 
 // New makes an Upscaler of a model in memory.
 func New(m *model.Model) (*Upscaler, error) {

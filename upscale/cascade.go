@@ -65,9 +65,12 @@ func NewCascade(scale int, stages ...Stage) (*Cascade, error) {
 }
 
 // Config is that of the first stage, which sees the image, with the names of all
-// joined by commas and the cascade's scale.
+// joined by commas and the cascade's scale. It is no regression's if any stage refines.
 func (c *Cascade) Config() model.Config {
 	cfg := c.stages[0].Upscaler.cfg
+	if cfg.Regression() && c.refines() {
+		cfg.Objective = model.ObjectiveSR3
+	}
 	cfg.Name, cfg.Scale = joined(c.stages, func(s Stage) string { return s.Upscaler.cfg.Name }), c.scale
 	return cfg
 }

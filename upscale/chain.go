@@ -3,9 +3,24 @@ package upscale
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/model"
 )
+
+// Enlarger is what makes images larger: a model ([Upscaler]) or several, one after
+// the other ([Cascade]).
+type Enlarger interface {
+	Config() model.Config
+	Check(o Options) error
+	CheckSamples(o Options, n int) error
+	Remarks(img *imageio.Image, o Options) []string
+	ResultSize(width, height int, o Options) (int, int, error)
+	Upscale(ctx context.Context, img *imageio.Image, o Options) (*imageio.Image, *Report, error)
+	Samples(ctx context.Context, img *imageio.Image, o Options, n int, each func(i int, draw *imageio.Image, r *Report) error) (*Samples, error)
+	Close()
+}
 
 // chain is one image on its way through the models of a cascade, or through one.
 type chain []*run
@@ -92,13 +107,22 @@ func (c chain) draw(o Options, i, n int) {
 	}
 }
 
+// drawer is the last run that refines, or the last.
+func (c chain) drawer() int {
+	for i, r := range slices.Backward(c) {
+		if !r.cfg.Regression() {
+			return i
+		}
+	}
+	return len(c) - 1
+}
+
 // report describes the finished work.
 func (c chain) report() *Report {
-	last := c[len(c)-1].report()
 	if len(c) == 1 {
-		return last
+		return c[0].report()
 	}
-	all := *last
+	all := *c[c.drawer()].report()
 	all.Passes, all.Steps, all.Scale = 0, 0, float64(c[len(c)-1].target.w)/float64(c[0].in.w)
 	for _, r := range c {
 		s := r.report()

@@ -150,7 +150,8 @@ type Report struct {
 	Statistic string `json:"statistic,omitempty"`
 
 	// Stages are the reports of a cascade's models, in their order; the cascade's own
-	// has their names and digests joined by commas, and the last one's settings.
+	// has their names and digests joined by commas, all their steps, and otherwise the
+	// settings of the last that refines.
 	Stages []*Report `json:"stages,omitempty"`
 }
 

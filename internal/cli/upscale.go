@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sr3-go/sr3"
+	"github.com/sr3-go/sr3/cascade"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
 	"github.com/sr3-go/sr3/upscale"
@@ -286,7 +287,7 @@ func (f *upscaleFlags) parseSeed() error {
 
 // open finds the model, or the models of a cascade.
 func (f *upscaleFlags) open() (*sr3.Upscaler, error) {
-	c, err := sr3.ParseCascade(f.model)
+	c, err := cascade.Parse(f.model)
 	if err != nil {
 		return nil, err
 	}
@@ -298,7 +299,7 @@ func (f *upscaleFlags) open() (*sr3.Upscaler, error) {
 			c.Stages[i].Steps = n
 		}
 	}
-	return c.Open(func(name string) (*model.Model, error) { return openModel(name, f.modelsDir) })
+	return sr3.OpenCascade(c, func(name string) (*model.Model, error) { return openModel(name, f.modelsDir) })
 }
 
 // suffix is what the names of results beside their inputs get.

@@ -1,4 +1,4 @@
-package sr3
+package cascade
 
 import (
 	"cmp"
@@ -13,8 +13,8 @@ import (
 	"github.com/sr3-go/sr3/upscale"
 )
 
-// Cascade says which models enlarge in stages: what one makes is the input of the
-// next (section 4.3 of the paper). It is what a cascade file holds, in TOML:
+// Cascade says which models enlarge one after the other. It is what a cascade file
+// holds, in TOML:
 //
 //	scale = 16
 //	[[stage]]
@@ -47,28 +47,28 @@ type Stage struct {
 }
 
 // options are the settings as package upscale takes them.
-func (s Stage) options() Options {
-	return Options{
+func (s Stage) options() upscale.Options {
+	return upscale.Options{
 		Steps: s.Steps, Sampler: s.Sampler, Schedule: s.Schedule, Variance: s.Variance,
 		Eta: s.Eta, Temperature: s.Temperature, Consistent: s.Consistent,
 	}
 }
 
 const (
-	// cascadeExtension is that of cascade files, maxCascadeBytes their largest size.
-	cascadeExtension = ".toml"
-	maxCascadeBytes  = 1 << 20
+	// extension is that of cascade files, maxBytes their largest size.
+	extension = ".toml"
+	maxBytes  = 1 << 20
 	// maxStages bounds a cascade; four models of scale 4 make 256 times larger sides.
 	maxStages = 8
 )
 
-// ReadCascade reads a cascade file. Keys that mean nothing are errors.
-func ReadCascade(path string) (*Cascade, error) {
+// Read reads a cascade file. Keys that mean nothing are errors.
+func Read(path string) (*Cascade, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("read cascade: %w", err)
 	}
-	if info.Size() > maxCascadeBytes {
+	if info.Size() > maxBytes {
 		return nil, fmt.Errorf("read cascade %s: %d bytes are too many for a file of a few lines", path, info.Size())
 	}
 	var c Cascade
@@ -108,12 +108,12 @@ func (c *Cascade) check() error {
 	return nil
 }
 
-// ParseCascade reads what is given for a model: one name or path, several joined by
-// commas, or the path of a cascade file. The empty name means [DefaultModel].
-func ParseCascade(name string) (*Cascade, error) {
-	name = cmp.Or(name, DefaultModel)
-	if strings.EqualFold(filepath.Ext(name), cascadeExtension) {
-		return ReadCascade(name)
+// Parse reads what is given for a model: one name or path, several joined by
+// commas, or the path of a cascade file. The empty name means [model.DefaultName].
+func Parse(name string) (*Cascade, error) {
+	name = cmp.Or(name, model.DefaultName)
+	if strings.EqualFold(filepath.Ext(name), extension) {
+		return Read(name)
 	}
 	c := &Cascade{Stages: []Stage{{Model: name}}}
 	if !strings.Contains(name, ",") || exists(name) {
@@ -129,18 +129,9 @@ func ParseCascade(name string) (*Cascade, error) {
 	return c, nil
 }
 
-// OpenWith is Open with another way to find the model of a name or path.
-func OpenWith(name string, open func(nameOrPath string) (*model.Model, error)) (*Upscaler, error) {
-	c, err := ParseCascade(name)
-	if err != nil {
-		return nil, err
-	}
-	return c.Open(open)
-}
-
-// Open opens the models of a cascade; open finds one, nil means as [Open] does. A
-// cascade of one model with no settings and no scale of its own is that model.
-func (c *Cascade) Open(open func(nameOrPath string) (*model.Model, error)) (*Upscaler, error) {
+// Open opens the models; open finds one, nil means [model.Open]. A cascade of one
+// model with no settings and no scale of its own is that model.
+func (c *Cascade) Open(open func(nameOrPath string) (*model.Model, error)) (upscale.Enlarger, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("cascade: %w", err)
 	}
@@ -158,13 +149,31 @@ func (c *Cascade) Open(open func(nameOrPath string) (*model.Model, error)) (*Ups
 			return nil, err
 		}
 		if len(c.Stages) == 1 && c.Scale == 0 && s == (Stage{Model: s.Model}) {
-			return &Upscaler{u}, nil
+			return u, nil
 		}
 		stages = append(stages, upscale.Stage{Upscaler: u, Options: s.options()})
 	}
-	joined, err := upscale.NewCascade(c.Scale, stages...)
-	if err != nil {
-		return nil, err
+	return upscale.NewCascade(c.Scale, stages...)
+}
+
+// Settings is what a cascade says beside the names of its models, in one line; empty
+// if nothing.
+func (c *Cascade) Settings() string {
+	var parts []string
+	if c.Scale != 0 {
+		parts = append(parts, fmt.Sprintf("scale=%d", c.Scale))
 	}
-	return &Upscaler{joined}, nil
+	for i, s := range c.Stages {
+		s.Model = ""
+		if s == (Stage{}) {
+			continue
+		}
+		o := s.options()
+		text := fmt.Sprintf("%d:steps=%d,sampler=%s,schedule=%s,variance=%s,eta=%g,temperature=%g", i+1, o.Steps, o.Sampler, o.Schedule, o.Variance, o.Eta, o.Temperature)
+		if o.Consistent != nil {
+			text += fmt.Sprintf(",consistent=%v", *o.Consistent)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, " ")
 }
