@@ -92,6 +92,12 @@ func (u *Upscaler) Remarks(img *Image, o Options) []string { return u.u.Remarks(
 // would give the same error.
 func (u *Upscaler) Check(o Options) error { return u.u.Check(o) }
 
+// ResultSize returns the size that Upscale would make of an image of the given one,
+// or the error that it would return because of the sizes. Nothing is computed.
+func (u *Upscaler) ResultSize(width, height int, o Options) (int, int, error) {
+	return u.u.ResultSize(width, height, o)
+}
+
 // Close frees the network compiled last.
 func (u *Upscaler) Close() { u.u.Close() }
 
