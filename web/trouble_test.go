@@ -1,11 +1,14 @@
 package web_test
 
 import (
+	"bytes"
 	"fmt"
+	"image"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/image/tiff"
 
 	"github.com/sr3-go/sr3/internal/browsertest"
 	"github.com/sr3-go/sr3/jobs"
@@ -250,4 +253,20 @@ func testDrop(t *testing.T, b *browsertest.Browser) {
 	if strings.Contains(strings.Join(p.Requests(), " "), "POST") {
 		t.Error("something was sent before it was asked for")
 	}
+}
+
+// testUnseen enlarges an image of a type that the browser does not show.
+func testUnseen(t *testing.T, b *browsertest.Browser) {
+	var data bytes.Buffer
+	if err := tiff.Encode(&data, image.NewGray(image.Rect(0, 0, 12, 9)), nil); err != nil {
+		t.Fatal(err)
+	}
+	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 1})
+	p := open(t, b, s, browsertest.Desktop)
+	send(p, file(t, "scan.tif", data.Bytes()))
+	s.AwaitWatched(0)
+	s.Advance(1)
+	p.Wait(`document.querySelector(".compare .after")?.naturalWidth === 48`)
+	p.Wait(`document.querySelector(".before").classList.contains("unseen") && document.querySelector("#stage .error").textContent.includes("cannot show one of the pictures")`)
+	p.Wait(`document.querySelector("#history span.thumb svg")`)
 }
