@@ -89,7 +89,8 @@ function preload() {
   for (const view of study.trials) load(view).catch(() => {});
 }
 
-// Pictures are shown at a whole multiple of their size where one fits, all alike.
+// Pictures are shown with a whole number of the screen's dots for each of their pixels
+// where that fits, all alike.
 function fit(view) {
   const scene = $("scene");
   scene.classList.toggle("three", Boolean(view.low));
@@ -102,7 +103,8 @@ function fit(view) {
   const width = (document.documentElement.clientWidth - 32 - gap * (columns - 1)) / columns;
   const height = (window.innerHeight - others - 80 - gap * (rows - 1)) / rows - 28;
   const most = Math.min(width / view.width, Math.max(height, 60) / view.height, study.zoom);
-  const scale = most >= 1 ? Math.floor(most) : most;
+  const dots = window.devicePixelRatio || 1;
+  const scale = most * dots >= 1 ? Math.floor(most * dots + 1e-6) / dots : most;
   scene.style.setProperty("--w", `${view.width * scale}px`);
   scene.style.setProperty("--h", `${view.height * scale}px`);
 }
