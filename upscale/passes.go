@@ -1,6 +1,7 @@
 package upscale
 
 import (
+	"errors"
 	"fmt"
 	"math"
 )
@@ -48,6 +49,29 @@ func (o Options) targetSize(in size, modelScale int) (size, error) {
 	return o.checkTarget(in, size{round(in.h, scale), round(in.w, scale)})
 }
 
+// ErrTooLarge means that a result would have more pixels than Options.MaxPixels.
+var ErrTooLarge = errors.New("the result would be too large")
+
+// ResultSize returns the size of the result of an image of the given size, and the
+// error that [Upscaler.Upscale] would return because of it ([ErrTooLarge], or sizes
+// that are no enlargement). Nothing is computed.
+func (u *Upscaler) ResultSize(width, height int, o Options) (int, int, error) {
+	if width < 1 || height < 1 {
+		return 0, 0, fmt.Errorf("an image of %d x %d pixels cannot be enlarged", width, height)
+	}
+	in := size{height, width}
+	target, err := o.targetSize(in, u.cfg.Scale)
+	if err != nil {
+		return 0, 0, err
+	}
+	for _, pass := range planPasses(in, target, u.cfg.Scale) {
+		if err := o.checkPixels(pass.times(u.cfg.Scale)); err != nil {
+			return 0, 0, err
+		}
+	}
+	return target.w, target.h, nil
+}
+
 // checkTarget refuses to reduce images, and sizes beyond the limit.
 func (o Options) checkTarget(in, out size) (size, error) {
 	if out.h < in.h || out.w < in.w {
@@ -62,8 +86,8 @@ func (o Options) checkPixels(s size) error {
 		limit = DefaultMaxPixels
 	}
 	if s.h > limit/s.w {
-		return fmt.Errorf("%v pixels exceed the limit of %d, which would take about %d MB of memory for every million; ask for a smaller size or raise the limit",
-			s, limit, BytesPerPixel)
+		return fmt.Errorf("%w: %v pixels exceed the limit of %d, which would take about %d MB of memory for every million; ask for a smaller size or raise the limit",
+			ErrTooLarge, s, limit, BytesPerPixel)
 	}
 	return nil
 }

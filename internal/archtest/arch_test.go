@@ -29,6 +29,8 @@ var walls = map[string]struct {
 	"imageio":        {[]string{module + "/unet", module + "/diffusion", module + "/internal/graph"}, "files know no networks"},
 	"resample":       {[]string{module + "/imageio", module + "/unet"}, "resampling works on plain slices"},
 	"baseline":       {[]string{module + "/internal/eval", module + "/internal/cli", module + "/train"}, "methods know nothing of what measures them"},
+	"jobs":           {[]string{module + "/upscale", module + "/worker", module + "/server", module + "/imageio"}, "the queue knows no images and nothing of who fills and empties it"},
+	"worker":         {[]string{module + "/server", module + "/web", "github.com/nats-io"}, "work is the same behind any queue and without HTTP"},
 	"metric":         {[]string{module + "/imageio", module + "/train"}, "metrics work on plain slices and graphs"},
 }
 
