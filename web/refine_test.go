@@ -11,7 +11,6 @@ import (
 
 	"github.com/sr3-go/sr3/internal/browsertest"
 	"github.com/sr3-go/sr3/jobs"
-	"github.com/sr3-go/sr3/web"
 	"github.com/sr3-go/sr3/web/webtest"
 )
 
@@ -37,7 +36,7 @@ func TestPage(t *testing.T) {
 
 // testRefine follows one job from the form to the downloaded file, with the mouse.
 func testRefine(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 5})
+	s := webtest.New(t, webtest.Options{Steps: 5})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Fill("#seed", "42")
 	p.Fill("#scale", "3")
@@ -127,7 +126,7 @@ func testLens(p *browsertest.Page) {
 
 // testSamples looks at several draws, their mean and where they differ.
 func testSamples(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 2})
+	s := webtest.New(t, webtest.Options{Steps: 2})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Fill("#samples", "3")
 	send(p, photo(t, "coffee.png", 20))
@@ -163,7 +162,7 @@ func testSamples(t *testing.T, b *browsertest.Browser) {
 
 // testPhone does it all on a narrow screen by touch.
 func testPhone(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 3})
+	s := webtest.New(t, webtest.Options{Steps: 3})
 	p := open(t, b, s, browsertest.Phone)
 	narrow := func(what string) {
 		t.Helper()
@@ -198,7 +197,7 @@ func testPhone(t *testing.T, b *browsertest.Browser) {
 
 // testKeyboard reaches everything by Tab alone, sees where the focus is, and uses it.
 func testKeyboard(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 2})
+	s := webtest.New(t, webtest.Options{Steps: 2})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Upload("#files", photo(t, "coffee.png", 16))
 	p.Wait(`!document.getElementById("submit").disabled`)
