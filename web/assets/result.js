@@ -143,7 +143,7 @@ export class Result {
     range.setAttribute("aria-valuetext", `${range.value} percent`);
     try {
       const url = await this.#pictures.url("deviation");
-      this.#compare.setOverlay(url, range.valueAsNumber / 100);
+      this.#compare.setOverlay(url, find(this.#job, "deviation"), range.valueAsNumber / 100);
     } catch (error) {
       setError(this.#error, error.message);
     }
