@@ -20,6 +20,7 @@ import (
 	"image"
 	"maps"
 
+	"github.com/sr3-go/sr3/cascade"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/upscale"
@@ -51,20 +52,30 @@ type Report = upscale.Report
 // far they lie apart at each pixel.
 type Samples = upscale.Samples
 
-// Upscaler enlarges images with one model. It may be used by several goroutines.
-type Upscaler struct{ u *upscale.Upscaler }
+// Upscaler enlarges images with one model, or with several in a cascade. It may be
+// used by several goroutines.
+type Upscaler struct{ u upscale.Enlarger }
 
 // Open opens a model: an embedded one by name, one of the models folder by name,
-// or a model file by path. The empty name means [DefaultModel].
+// or a model file by path. The empty name means [DefaultModel]. Several names or
+// paths joined by commas enlarge one after the other, and so do those of a cascade
+// file (see package cascade).
 func Open(name string) (*Upscaler, error) {
-	if name == "" {
-		name = DefaultModel
-	}
-	m, err := model.Open(name)
+	c, err := cascade.Parse(name)
 	if err != nil {
 		return nil, err
 	}
-	return New(m)
+	return OpenCascade(c, model.Open)
+}
+
+// OpenCascade opens models that enlarge one after the other. open finds each; nil
+// means as [Open] does.
+func OpenCascade(c *cascade.Cascade, open func(nameOrPath string) (*model.Model, error)) (*Upscaler, error) {
+	u, err := c.Open(open)
+	if err != nil {
+		return nil, err
+	}
+	return &Upscaler{u}, nil
 }
 
 // New makes an Upscaler of a model in memory.
@@ -76,10 +87,11 @@ func New(m *model.Model) (*Upscaler, error) {
 	return &Upscaler{u}, nil
 }
 
-// Scale is how many times larger the model makes each side.
+// Scale is how many times larger the model, or the cascade, makes each side.
 func (u *Upscaler) Scale() int { return u.u.Config().Scale }
 
-// Model is the model's configuration. It says what the model was trained for.
+// Model is the model's configuration. It says what the model was trained for. Of a
+// cascade it is the first model's, with the names of all and the whole scale.
 func (u *Upscaler) Model() model.Config { return u.u.Config() }
 
 // Remarks say what the model is told that an image has lost beside its size, or
@@ -187,6 +199,9 @@ func WriteFile(path string, img *Image) error {
 	_, err := imageio.WriteFile(path, img, imageio.Options{})
 	return err
 }
+
+// NewImage makes a black image without alpha, of 8 bits a sample.
+func NewImage(width, height int) *Image { return imageio.New(width, height) }
 
 // FromImage converts an image of the standard library, with its alpha. The way
 // back is the method NRGBA of Image.

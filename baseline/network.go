@@ -3,10 +3,10 @@ package baseline
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
-	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/upscale"
 )
 
@@ -14,31 +14,32 @@ import (
 type network struct {
 	info    Info
 	version string
-	up      *upscale.Upscaler
+	up      upscale.Enlarger
 	options upscale.Options
 	samples int // 0: one draw
 }
 
 // newNetwork describes a model with its settings.
-func newNetwork(s Spec, m *model.Model, up *upscale.Upscaler, threads int) *network {
-	n := &network{up: up, options: s.Options, samples: s.Samples}
+func newNetwork(s Spec, m opened, threads int) *network {
+	cfg, id := m.up.Config(), strings.TrimSpace(m.digest+" "+m.settings)
+	n := &network{up: m.up, options: s.Options, samples: s.Samples}
 	n.options.Threads = threads
-	n.info = Info{Name: s.Name, Kind: s.Kind, Settings: s.settings(), Model: m.Digest, Costly: true}
+	n.info = Info{Name: s.Name, Kind: s.Kind, Settings: s.settings(), Model: m.digest, Costly: true}
 	if s.Kind == KindSR3 {
 		n.info.Steps = s.Options.Steps
 		if n.info.Steps == 0 {
-			n.info.Steps = m.Config.Inference.Steps
+			n.info.Steps = cfg.Inference.Steps
 		}
 		without := s
 		without.Options.Steps = 0
-		n.info.Series = m.Digest + " " + without.settings()
+		n.info.Series = id + " " + without.settings()
 	}
 	if n.info.Name == "" {
-		n.info.Name = s.label(m.Config.Name, n.info.Steps)
+		n.info.Name = s.label(cfg.Name, n.info.Steps)
 	}
 	steps := s
 	steps.Options.Steps = n.info.Steps // a default that is asked for is no other method
-	n.version = s.Kind + " " + m.Digest + " " + steps.settings()
+	n.version = s.Kind + " " + id + " " + steps.settings()
 	return n
 }
 

@@ -181,12 +181,8 @@ func (r *run) consistency(low []float32, in, out size, target residual) (*consis
 	return c.of(target), nil
 }
 
-// settle makes an image of size out, in [-1, 1], consistent with low of size in,
-// if that is asked for. Both are images of a pass.
+// settle makes pix, an image of size out, in [-1, 1], consistent with low of size in.
 func (r *run) settle(pix []float32, out size, low []float32, in size, depth int) (*consistency, error) {
-	if !r.consistent {
-		return nil, nil
-	}
 	c, err := newConsistency(low, in, out, r.o.Threads)
 	if err != nil {
 		return nil, err
@@ -197,11 +193,10 @@ func (r *run) settle(pix []float32, out size, low []float32, in size, depth int)
 	return c, err
 }
 
-// settleResult makes the result consistent with the image it was made from, if
-// that is asked for.
+// settleResult makes a result consistent with the image it was made from.
 func (r *run) settleResult(out, from *imageio.Image) error {
-	c, err := r.settle(out.Pix, r.target, from.Pix, r.in, out.Depth)
-	if c == nil || err != nil || out.Depth == 16 {
+	c, err := r.settle(out.Pix, size{out.Height, out.Width}, from.Pix, size{from.Height, from.Width}, out.Depth)
+	if err != nil || out.Depth == 16 {
 		return err
 	}
 	return c.roundToBytes(r.ctx, out, from.RGB8())

@@ -87,21 +87,24 @@ type Options struct {
 
 // Progress is how far the work has come.
 type Progress struct {
-	Pass, Passes    int // run of the model, from 1
+	Pass, Passes    int // run of the model, or of one of a cascade's, from 1
 	Call, Calls     int // call of the denoiser in this pass, from 1; most samplers make one for each step
 	Window, Windows int // window of this call, from 1
-	done, total     int // windows of all passes and draws
+	work            work
 	// Draw and Draws are the draw of [Upscaler.Samples], from 1; 0 in Upscale.
 	Draw, Draws int
 }
 
-// Share is the part of all work that is done, 0 to 1. Of several draws it is
-// that of all of them.
-func (p Progress) Share() float64 { return float64(p.done) / float64(p.total) }
+// Share is the part of all work that is done, 0 to 1: of all passes, stages and
+// draws, counted in operations of the networks.
+func (p Progress) Share() float64 { return float64(p.work.done) / float64(p.work.total) }
+
+// work is how much is to be done, in millions of operations of the networks.
+type work struct{ done, total int64 }
 
 // Step is the state after one refinement step.
 type Step struct {
-	Pass, Passes int             // run of the model, from 1
+	Pass, Passes int             // run of the model, or of one of a cascade's, from 1
 	Index, Steps int             // step of this pass, from 1
 	Draw, Draws  int             // draw of [Upscaler.Samples], from 1; 0 in Upscale
 	Gamma        diffusion.Gamma // the noise level reached; 1 after the last step
@@ -109,6 +112,10 @@ type Step struct {
 	// copy of the image, so it is made only when asked for, and can be asked for
 	// during the callback alone.
 	Preview func() *imageio.Image
+	// Noisy is the same for y_t, the image that is still noisy, as it is seen: where
+	// the network refines a residual, what it belongs to is added as far as the noise
+	// level says, and the noise is as small as the residual is enlarged.
+	Noisy func() *imageio.Image
 }
 
 // Report says how a result was made. With the model of that digest, the image
@@ -145,6 +152,11 @@ type Report struct {
 	// [StatisticDeviation].
 	Draws     int    `json:"draws,omitempty"`
 	Statistic string `json:"statistic,omitempty"`
+
+	// Stages are the reports of a cascade's models, in their order; the cascade's own
+	// has their names and digests joined by commas, all their steps, and otherwise the
+	// settings of the last that refines.
+	Stages []*Report `json:"stages,omitempty"`
 }
 
 // ConstantError is a result without any content from an image that has some.

@@ -58,7 +58,7 @@ func regress(ctx context.Context, y []float32, d *Denoiser) error {
 // predict returns what the predictor makes of x, the bicubic enlargement in pass i:
 // the condition of the refinement.
 func (r *run) predict(x []float32, i int, onWindow func(done, total int)) ([]float32, error) {
-	d, free, err := r.predictor.denoiser(r.first[i], x, nil, r.o.Threads)
+	d, free, err := r.predictor.denoiser(r.predictions[i].Plan, x, nil, r.o.Threads)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package upscale
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/refine"
@@ -10,13 +11,7 @@ import (
 
 // image makes the result.
 func (r *run) image(img *imageio.Image) (*imageio.Image, error) {
-	source := img
-	if img.Alpha != nil {
-		c := *img
-		c.Pix = append([]float32(nil), img.Pix...)
-		imageio.BleedAlpha(&c)
-		source = &c
-	}
+	source := filled(img)
 	pix, err := r.allPasses(source)
 	if err != nil {
 		return nil, err
@@ -27,14 +22,28 @@ func (r *run) image(img *imageio.Image) (*imageio.Image, error) {
 	if img.Gray {
 		makeGray(pix)
 	}
-	if err := r.settleResult(out, source); err != nil {
-		return nil, err
+	if r.consistent {
+		if err := r.settleResult(out, source); err != nil {
+			return nil, err
+		}
 	}
 	if err := checkContent(source.Pix, pix); err != nil {
 		return nil, err
 	}
 	out.Alpha, err = r.alpha(img)
 	return out, err
+}
+
+// filled is the image with the colours under transparent pixels filled in from
+// their neighbours.
+func filled(img *imageio.Image) *imageio.Image {
+	if img.Alpha == nil {
+		return img
+	}
+	c := *img
+	c.Pix = slices.Clone(img.Pix)
+	imageio.BleedAlpha(&c)
+	return &c
 }
 
 // allPasses runs the model as often as needed and returns the pixels at the
@@ -83,7 +92,7 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 			return nil, fmt.Errorf("pass %d of %d: predictor: %w", i+1, len(r.passes), err)
 		}
 	}
-	denoiser, free, err := r.denoiser(r.plans[i], x, r.levels(i), r.o.Threads)
+	denoiser, free, err := r.denoiser(r.windows[i].Plan, x, r.levels(i), r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +112,7 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	}
 	target.image(y, y)
 	clamp(y, -1, 1)
-	if i+1 < len(r.passes) {
+	if r.consistent && i+1 < len(r.passes) {
 		_, err = r.settle(y, out, low, in, depth)
 	}
 	return y, err
@@ -130,13 +139,13 @@ func (u *Upscaler) denoiser(plan *Plan, x, levels []float32, threads int) (*Deno
 // refine sets y to the y0 that pass i gives: Algorithm 2, or another sampler.
 func (r *run) refine(y []float32, i int, d *Denoiser, target residual) error {
 	options := r.sampler
-	options.Noise = refine.NewNoise(passSeed(r.o.Seed, i))
+	options.Noise = refine.NewNoise(passSeed(r.o.Seed, r.before+i))
 	options.OnStep = r.stepCallback(i, target)
 	options.ConstrainY0 = target.constrain(!options.NoClip)
 	return refine.Run(r.ctx, options, d, y)
 }
 
-// passSeed gives every pass noise of its own; the first has the seed's.
+// passSeed gives every pass of all stages noise of its own; the first has the seed's.
 func passSeed(seed uint64, pass int) uint64 { return seed + uint64(pass)*0x9e3779b97f4a7c15 }
 
 // condition is x, the bicubic enlargement of the low-resolution image, as the
@@ -171,9 +180,15 @@ func (r *run) windowCallback(pass int) func(done, total int) {
 		if done == 1 {
 			call++
 		}
-		r.done++
+		if r.predictor != nil && call == 1 {
+			r.work.done += r.predictions[pass].cost
+		} else {
+			r.work.done += r.windows[pass].cost
+		}
 		if r.o.OnWindow != nil {
-			r.o.OnWindow(Progress{Pass: pass + 1, Passes: len(r.passes), Call: call, Calls: calls, Window: done, Windows: total, done: r.done, total: r.total})
+			r.o.OnWindow(Progress{
+				Pass: r.before + pass + 1, Passes: r.all, Call: call, Calls: calls, Window: done, Windows: total, work: *r.work,
+			})
 		}
 	}
 }
@@ -186,13 +201,9 @@ func (r *run) stepCallback(pass int, target residual) func(refine.Step) {
 	s := r.passes[pass].times(r.cfg.Scale)
 	return func(step refine.Step) {
 		r.o.OnStep(Step{
-			Pass: pass + 1, Passes: len(r.passes), Index: step.Index + 1, Steps: step.Steps, Gamma: step.Gamma,
-			Preview: func() *imageio.Image {
-				pix := make([]float32, len(step.Y0))
-				target.image(pix, step.Y0)
-				clamp(pix, -1, 1)
-				return &imageio.Image{Width: s.w, Height: s.h, Pix: pix, Depth: 8}
-			},
+			Pass: r.before + pass + 1, Passes: r.all, Index: step.Index + 1, Steps: step.Steps, Gamma: step.Gamma,
+			Preview: func() *imageio.Image { return target.picture(step.Y0, 1, s) },
+			Noisy:   func() *imageio.Image { return target.picture(step.Y, step.Gamma, s) },
 		})
 	}
 }
@@ -203,7 +214,7 @@ func (r *run) alpha(img *imageio.Image) ([]float32, error) {
 		return nil, nil
 	}
 	out := make([]float32, r.target.pixels())
-	err := resample.Resize(out, img.Alpha, r.target.h, r.target.w, r.in.h, r.in.w, 1, resample.Bicubic, r.o.Threads)
+	err := resample.Resize(out, img.Alpha, r.target.h, r.target.w, img.Height, img.Width, 1, resample.Bicubic, r.o.Threads)
 	clamp(out, 0, 1)
 	return out, err
 }

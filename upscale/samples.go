@@ -2,6 +2,7 @@ package upscale
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -51,10 +52,17 @@ func (u *Upscaler) CheckSamples(o Options, n int) error {
 	if u.cfg.Regression() {
 		return fmt.Errorf("model %s is a regression, which makes its only result in one call of the network: there are no draws to compare", u.cfg.Name)
 	}
+	if err := checkDraws(n); err != nil {
+		return err
+	}
+	return u.Check(o)
+}
+
+func checkDraws(n int) error {
 	if n < 2 {
 		return fmt.Errorf("%d draws have no deviation: want 2 or more", n)
 	}
-	return u.Check(o)
+	return nil
 }
 
 // Samples makes n draws of one image, two at least: n results of Upscale, that
@@ -68,24 +76,27 @@ func (u *Upscaler) CheckSamples(o Options, n int) error {
 // Everything else is as in [Upscaler.Upscale].
 func (u *Upscaler) Samples(ctx context.Context, img *imageio.Image, o Options, n int,
 	each func(i int, draw *imageio.Image, r *Report) error) (*Samples, error) {
-	if err := img.Validate(); err != nil {
+	return sample(ctx, u, img, o, n, each)
+}
+
+// sample makes the draws and their statistics.
+func sample(ctx context.Context, u chained, img *imageio.Image, o Options, n int,
+	each func(i int, draw *imageio.Image, r *Report) error) (*Samples, error) {
+	if err := errors.Join(img.Validate(), u.CheckSamples(o, n)); err != nil {
 		return nil, fmt.Errorf("upscale: %w", err)
 	}
-	if err := u.CheckSamples(o, n); err != nil {
-		return nil, fmt.Errorf("upscale: %w", err)
-	}
-	r, err := u.newRun(ctx, img, o)
+	c, err := u.chain(ctx, img, o)
 	if err != nil {
 		return nil, fmt.Errorf("upscale: %w", err)
 	}
-	r.total *= n
-	s := &spread{threads: r.o.Threads}
+	c[0].work.total *= int64(n)
+	s := &spread{threads: c[0].o.Threads}
 	var mean imageio.Image
 	for i := range n {
-		r.o = o.draw(r.o, i, n)
-		draw, err := r.image(img)
+		c.draw(o, i, n)
+		draw, err := c.image(img)
 		if err != nil {
-			return nil, fmt.Errorf("upscale: draw %d of %d, seed %d: %w", i+1, n, r.o.Seed, err)
+			return nil, fmt.Errorf("upscale: draw %d of %d, seed %d: %w", i+1, n, DrawSeed(o.Seed, i), err)
 		}
 		s.add(draw.Pix)
 		if i == 0 {
@@ -95,15 +106,15 @@ func (u *Upscaler) Samples(ctx context.Context, img *imageio.Image, o Options, n
 		if each == nil {
 			continue
 		}
-		if err := each(i, draw, r.report()); err != nil {
+		if err := each(i, draw, c.report()); err != nil {
 			return nil, err
 		}
 	}
-	r.o.Seed = o.Seed
-	report := r.report()
+	c.draw(o, 0, n)
+	report := c.report()
 	report.Draws, report.Statistic = n, StatisticMean
 	mean.Pix = s.mean
-	return &Samples{Draws: n, Mean: &mean, Deviation: s.deviation(mean.Alpha), Report: report, threads: r.o.Threads}, nil
+	return &Samples{Draws: n, Mean: &mean, Deviation: s.deviation(mean.Alpha), Report: report, threads: s.threads}, nil
 }
 
 // draw returns the options of draw i: run's, with the seed and the callbacks of o.

@@ -70,10 +70,10 @@ func local(cfg unet.Config) bool {
 	return cfg.Family == unet.FamilyLean && len(cfg.Attention) == 0 && cfg.NoMiddleAttention
 }
 
-// windows chooses the side and the overlap of windows. Networks with attention
+// windowSize chooses the side and the overlap of windows. Networks with attention
 // get what they were trained on, because attention over another number of pixels
 // behaves differently; the others get larger windows, which repeat less work.
-func (u *Upscaler) windows(o Options) (tile, overlap int) {
+func (u *Upscaler) windowSize(o Options) (tile, overlap int) {
 	cfg := u.cfg.Network
 	tile = o.Tile
 	if tile <= 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/sr3-go/sr3/internal/cpu/kernel"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/unet"
 )
 
 // Upscaler enlarges images with one model. It may be used by several goroutines;
@@ -39,12 +40,20 @@ type networkKey struct{ height, width, threads int }
 // New prepares a model. Weights that do not fit the model's configuration, or
 // hold NaN, are an error.
 func New(m *model.Model) (*Upscaler, error) {
-	vars, err := variablesOf(m.Config.Network, m.Weights)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
+	if m.Config.Unconditional() {
+		return nil, fmt.Errorf("model %s makes images from noise alone and enlarges none; see \"sr3 sample\"", m.Config.Name)
 	}
 	if m.Config.Scale < 2 {
 		return nil, fmt.Errorf("model %s: its scale is %d, so it does not enlarge images (0: not known; say it when importing)", m.Config.Name, m.Config.Scale)
+	}
+	return prepare(m)
+}
+
+// prepare is New for any model.
+func prepare(m *model.Model) (*Upscaler, error) {
+	vars, err := variablesOf(m.Config.Network, m.Weights)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
 	}
 	levelOf, err := noiseLevel(m.Config)
 	if err != nil {
@@ -122,37 +131,42 @@ func (u *Upscaler) give(key networkKey, net *unetNetwork) {
 // result that holds NaN is an error ([refine.ErrNotFinite]), and so is one flat
 // colour made from an image that is not ([ConstantError]).
 func (u *Upscaler) Upscale(ctx context.Context, img *imageio.Image, o Options) (*imageio.Image, *Report, error) {
-	if err := img.Validate(); err != nil {
-		return nil, nil, fmt.Errorf("upscale: %w", err)
-	}
-	r, err := u.newRun(ctx, img, o)
-	if err != nil {
-		return nil, nil, fmt.Errorf("upscale: %w", err)
-	}
-	out, err := r.image(img)
-	if err != nil {
-		return nil, nil, fmt.Errorf("upscale: %w", err)
-	}
-	return out, r.report(), nil
+	return enlarge(ctx, u, img, o)
 }
 
-// run is one image on its way.
+// chain plans the work.
+func (u *Upscaler) chain(ctx context.Context, img *imageio.Image, o Options) (chain, error) {
+	r, err := u.newRun(ctx, img, o)
+	if err != nil {
+		return nil, err
+	}
+	return chain{r}.joined(), nil
+}
+
+// run is one image on its way through one model.
 type run struct {
 	*Upscaler
-	ctx        context.Context
-	o          Options
-	sampler    refine.Options
-	in         size
-	consistent bool
-	lost       *degrade.Amount // what the image has lost; nil if the network is not told
-	target     size
-	passes     []size // input size of every run of the model
-	plans      []*Plan
-	first      []*Plan // of the predictor; empty without one
-	tile       int
-	overlap    int
-	done       int // windows so far
-	total      int // windows of all passes
+	ctx         context.Context
+	o           Options
+	sampler     refine.Options
+	in          size
+	consistent  bool
+	lost        *degrade.Amount // what the image has lost; nil if the network is not told
+	target      size
+	passes      []size    // input size of every run of the model
+	windows     []windows // of every pass
+	predictions []windows // of the predictor; empty without one
+	tile        int
+	overlap     int
+
+	before, all int   // passes of the stages before this one, and of all stages
+	work        *work // of all stages
+}
+
+// windows are those of one pass.
+type windows struct {
+	*Plan
+	cost int64 // of one, in millions of operations
 }
 
 // newRun checks the options and plans the work.
@@ -177,7 +191,7 @@ func (u *Upscaler) newRun(ctx context.Context, img *imageio.Image, o Options) (*
 		r.consistent = *o.Consistent
 	}
 	r.passes = planPasses(r.in, r.target, u.cfg.Scale)
-	r.tile, r.overlap = u.windows(o)
+	r.tile, r.overlap = u.windowSize(o)
 	for _, in := range r.passes {
 		if err := r.planPass(in.times(u.cfg.Scale)); err != nil {
 			return nil, err
@@ -191,30 +205,46 @@ func (r *run) planPass(out size) error {
 	if err := r.o.checkPixels(out); err != nil {
 		return err
 	}
-	plan, err := r.plan(out, r.tile, r.overlap)
+	w, err := r.plan(out, r.tile, r.overlap)
 	if err != nil {
 		return err
 	}
-	r.plans = append(r.plans, plan)
-	r.total += refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps) * plan.Windows()
+	r.windows = append(r.windows, w)
 	if r.predictor == nil {
 		return nil
 	}
-	tile, overlap := r.predictor.windows(r.o)
-	if plan, err = r.predictor.plan(out, tile, overlap); err != nil {
+	tile, overlap := r.predictor.windowSize(r.o)
+	if w, err = r.predictor.plan(out, tile, overlap); err != nil {
 		return fmt.Errorf("predictor: %w", err)
 	}
-	r.first = append(r.first, plan)
-	r.total += plan.Windows()
+	r.predictions = append(r.predictions, w)
 	return nil
 }
 
+// cost is what all windows of the run cost.
+func (r *run) cost() int64 {
+	var sum int64
+	calls := int64(refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps))
+	for _, w := range r.windows {
+		sum += calls * int64(w.Windows()) * w.cost
+	}
+	for _, w := range r.predictions {
+		sum += int64(w.Windows()) * w.cost
+	}
+	return sum
+}
+
 // plan covers an image with the network's windows.
-func (u *Upscaler) plan(out size, tile, overlap int) (*Plan, error) {
-	return NewPlan(Geometry{
+func (u *Upscaler) plan(out size, tile, overlap int) (windows, error) {
+	plan, err := NewPlan(Geometry{
 		Height: out.h, Width: out.w, Multiple: u.cfg.Network.Multiple(), Window: tile, Overlap: overlap,
 		Least: u.cfg.Network.ImageSize, Fit: local(u.cfg.Network),
 	})
+	if err != nil {
+		return windows{}, err
+	}
+	flops, err := unet.FLOPs(u.cfg.Network, plan.y.window, plan.x.window)
+	return windows{plan, max(flops>>20, 1)}, err
 }
 
 // report describes the finished run.
@@ -227,6 +257,6 @@ func (r *run) report() *Report {
 		Model: r.cfg.Name, Objective: r.cfg.Objective, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
 		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta, Temperature: temperature,
 		Variance: r.sampler.Variance, Seed: r.o.Seed, Consistent: r.consistent, Tile: r.tile, Overlap: r.overlap,
-		Windows: r.plans[len(r.plans)-1].Windows(), SIMD: kernel.Active().String(), Lost: r.lost,
+		Windows: r.windows[len(r.windows)-1].Windows(), SIMD: kernel.Active().String(), Lost: r.lost,
 	}
 }

@@ -182,6 +182,13 @@ func (b *batch) tell(j job, notes []string) {
 
 // howMade says in a few words how a result was made.
 func howMade(r *sr3.Report) string {
+	if len(r.Stages) > 0 {
+		var stages []string
+		for _, s := range r.Stages {
+			stages = append(stages, howMade(s))
+		}
+		return fmt.Sprintf("%s: %s", plural(len(stages), "stage"), strings.Join(stages, "; then "))
+	}
 	how := "regression"
 	if r.Objective != model.ObjectiveRegression {
 		how = fmt.Sprintf("%s, %s, ", r.Sampler, plural(r.Steps, "step"))

@@ -245,9 +245,12 @@ func (r *inspection) printMade(s *streams) {
 		return
 	}
 	fmt.Fprintf(s.out, "made by     sr3, model %s (digest %s)\n", made.Model, made.Digest)
-	if made.Objective == model.ObjectiveRegression {
+	switch {
+	case len(made.Stages) > 0:
+		fmt.Fprintf(s.out, "settings    x%.4g, %s\n", made.Scale, howMade(&made))
+	case made.Objective == model.ObjectiveRegression:
 		fmt.Fprintf(s.out, "settings    x%.4g, %s\n", made.Scale, regressionText)
-	} else {
+	default:
 		fmt.Fprintf(s.out, "settings    x%.4g, %s, %d steps, schedule %s, seed %d", made.Scale, made.Sampler, made.Steps, made.Schedule, made.Seed)
 		if made.Eta > 0 {
 			fmt.Fprintf(s.out, ", eta %g", made.Eta)

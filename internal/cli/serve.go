@@ -19,6 +19,7 @@ import (
 
 	"github.com/sr3-go/sr3/jobs"
 	"github.com/sr3-go/sr3/server"
+	"github.com/sr3-go/sr3/web"
 	"github.com/sr3-go/sr3/worker"
 )
 
@@ -262,7 +263,7 @@ func (f *serveFlags) openQueue(ctx context.Context, log *slog.Logger) (*jobs.Que
 func (f *serveFlags) options(queue *jobs.Queue, models *worker.Models, keys *server.Keys, w *serveWorker, log *slog.Logger) server.Options {
 	f.limits.MaxInputBytes = f.maxInputMB << 20
 	return server.Options{
-		Queue: queue, Models: models, Limits: f.limits, Keys: keys, Page: servePage(), Keep: f.queue.Keep, Wait: f.wait, MaxWaiting: f.maxWaiting, MaxStreams: f.maxStreams,
+		Queue: queue, Models: models, Limits: f.limits, Keys: keys, Page: web.Files(), Keep: f.queue.Keep, Wait: f.wait, MaxWaiting: f.maxWaiting, MaxStreams: f.maxStreams,
 		MaxMemory: f.maxMemoryMB << 20, Rate: f.rate, Parallel: f.parallel, Ready: w.ready, Logger: log,
 	}
 }

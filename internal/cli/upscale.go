@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sr3-go/sr3"
+	"github.com/sr3-go/sr3/cascade"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
 	"github.com/sr3-go/sr3/upscale"
@@ -38,6 +39,7 @@ type upscaleFlags struct {
 	consistent bool
 	gpu        int
 	lost       inputFlags
+	steps      []int   // of every model, or of each of a cascade's
 	samples    int     // draws; 0 for the plain result
 	deviation  float64 // full scale of maps, in 1/255
 	options    sr3.Options
@@ -82,6 +84,16 @@ blurred, or saved again as another format after compression. More of it gives sm
 results. Noise that compression has removed from even areas is not seen, and an image
 that is fine texture all over seems noisier than it is.
 
+Models joined by commas are a cascade: each enlarges what the one before has made,
+the first the image. They make the size that is asked for, else as many times larger
+as all together. A cascade file (NAME.toml) holds such a list with settings for each:
+  scale = 16
+  [[stage]]
+  model = "face-16-128"
+  steps = 100
+  [[stage]]
+  model = "face-64-256"
+
 Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
 interrupted. Nothing is ever half-written.`,
 		Example: `  sr3 upscale photo.jpg
@@ -90,6 +102,7 @@ interrupted. Nothing is ever half-written.`,
   sr3 upscale photo.jpg -w 3840 --steps 40 --seed -1
   sr3 upscale photo.jpg --samples 8
   sr3 upscale photo.jpg -n my-model.safetensors --sampler ancestral --steps 200
+  sr3 upscale face.png -n face-16-128,face-64-256 -s 16 --steps 100,20
   sr3 upscale scan.png -n my-model.safetensors --input-blur 0.8 --input-jpeg 60
   curl -s https://example.org/a.png | sr3 upscale - > a4.png`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -110,9 +123,9 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.Float64VarP(&o.Scale, "scale", "s", 0, "how many times larger, 1 or more (default: the model's)")
 	fl.IntVarP(&o.Width, "width", "w", 0, "width of the result in pixels, instead of -s")
 	fl.IntVar(&o.Height, "height", 0, "height of the result in pixels; with -w too the image may be distorted")
-	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file; see \"sr3 model list\"")
+	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file, see \"sr3 model list\"; several joined by commas, or a cascade file, enlarge in stages")
 	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
-	fl.IntVar(&o.Steps, "steps", 0, "refinement steps (default: the model's)")
+	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for a cascade one number, or one for each of its models: 100,20 (default: the model's)")
 	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 (none) to 1 (default: the model's)")
@@ -194,10 +207,18 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 	for _, c := range []struct {
 		flag  string
 		value int
-	}{{"width", o.Width}, {"height", o.Height}, {"steps", o.Steps}, {"tile", o.Tile}, {"max-pixels", o.MaxPixels}} {
+	}{{"width", o.Width}, {"height", o.Height}, {"tile", o.Tile}, {"max-pixels", o.MaxPixels}} {
 		if c.value < 0 || cmd.Flags().Changed(c.flag) && c.value == 0 && c.flag != "tile" {
 			return usagef("--%s %d: want a positive number", c.flag, c.value)
 		}
+	}
+	for _, n := range f.steps {
+		if n < 1 {
+			return usagef("--steps %d: want a positive number", n)
+		}
+	}
+	if len(f.steps) == 1 {
+		o.Steps = f.steps[0]
 	}
 	if f.quality < 0 || f.quality > 100 || f.quality == 0 && cmd.Flags().Changed("quality") {
 		return usagef("-q %d: want 1 to 100", f.quality)
@@ -264,13 +285,35 @@ func (f *upscaleFlags) parseSeed() error {
 	return nil
 }
 
-// open finds the model.
+// open finds the model, or the models of a cascade.
 func (f *upscaleFlags) open() (*sr3.Upscaler, error) {
-	m, err := openModel(f.model, f.modelsDir)
+	c, err := cascade.Parse(f.model)
 	if err != nil {
 		return nil, err
 	}
-	return sr3.New(m)
+	if err := f.spread(c); err != nil {
+		return nil, err
+	}
+	return sr3.OpenCascade(c, f.finder())
+}
+
+// finder finds models by name.
+func (f *upscaleFlags) finder() func(name string) (*model.Model, error) {
+	return func(name string) (*model.Model, error) { return openModel(name, f.modelsDir) }
+}
+
+// spread gives each model of a cascade its number of --steps.
+func (f *upscaleFlags) spread(c *cascade.Cascade) error {
+	if len(f.steps) < 2 {
+		return nil
+	}
+	if len(f.steps) != len(c.Stages) {
+		return usagef("--steps has %s for %s; want one number, or one for each", plural(len(f.steps), "number"), plural(len(c.Stages), "model"))
+	}
+	for i, n := range f.steps {
+		c.Stages[i].Steps = n
+	}
+	return nil
 }
 
 // suffix is what the names of results beside their inputs get.
