@@ -98,7 +98,7 @@ A file as the first argument means "sr3 upscale FILE".`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
-	root.AddCommand(newUpscale(s), newTrain(s), newInspect(s), newMetrics(s), newEval(s), newModel(s), newSchedule(s), newBench(s), newDoctor(s), newVersion(s))
+	root.AddCommand(newUpscale(s), newTrain(s), newInspect(s), newMetrics(s), newEval(s), newStudy(s), newModel(s), newSchedule(s), newBench(s), newDoctor(s), newVersion(s))
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
