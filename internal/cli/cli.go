@@ -101,7 +101,7 @@ A file as the first argument means "sr3 upscale FILE".`,
 	root.AddCommand(
 		newUpscale(s), newSample(s), newServe(s), newWorker(s),
 		newTrain(s), newDataset(s), newModel(s), newSchedule(s),
-		newEval(s), newMetrics(s), newInspect(s),
+		newEval(s), newStudy(s), newMetrics(s), newInspect(s),
 		newBench(s), newDoctor(s), newVersion(s),
 	)
 	root.InitDefaultHelpCmd()
