@@ -46,7 +46,7 @@ export class Compare {
     this.#after.src = url;
     this.#after.alt = `${label}, enlarged`;
     this.#right.textContent = label;
-    this.lens.setAfter(url);
+    this.lens.setAfter(url, label);
   }
 
   /**

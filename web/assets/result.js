@@ -136,7 +136,7 @@ export class Result {
       nodes.push(el("label", { class: "together" }, "Deviation",
         el("input", { type: "range", id: "deviation", min: 0, max: 100, step: 5, value: 0, "aria-valuetext": "0 percent", oninput: (event) => this.#overlay(event.target) })));
     }
-    return el("div", { class: "together" }, ...nodes);
+    return el("div", { class: "together row-end" }, ...nodes);
   }
 
   async #overlay(range) {
