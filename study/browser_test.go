@@ -16,6 +16,15 @@ import (
 	"github.com/sr3-go/sr3/study"
 )
 
+// patient starts a browser for a test that takes as long as people take.
+func patient(t *testing.T) *browsertest.Browser {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a study takes its time")
+	}
+	return browsertest.Start(t)
+}
+
 // ready waits until the answer buttons can be used in the trial that the footer
 // counts so.
 func ready(p *browsertest.Page, count string) {
@@ -58,7 +67,7 @@ const seen = `(() => { const out = {}; let from = null;
 // TestKeyboard goes through a whole study of 3 seconds a pair by keyboard, reloads
 // in the middle, and measures how long pairs are seen.
 func TestKeyboard(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := patient(t)
 	const display = 3000
 	f := build(t, 6, func(m *study.Manifest) { m.PerSubject, m.Catch, m.Methods = 3, 1, m.Methods[:1] })
 	s := serve(t, f, study.Options{})
@@ -121,7 +130,7 @@ func checkStored(t *testing.T, s *site, choices []foolrate.Choice, display float
 // screens that people have, with a pause, and takes the screenshots that people
 // looked at.
 func TestMouseAndPictures(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := patient(t)
 	for _, c := range []struct {
 		name   string
 		screen browsertest.Viewport
@@ -188,7 +197,7 @@ func TestMouseAndPictures(t *testing.T) {
 
 // TestOtherTimings: pairs that stay until the answer, early answers, and time-outs.
 func TestOtherTimings(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := patient(t)
 	one := func(change func(*study.Manifest)) (*site, *browsertest.Page) {
 		f := build(t, 2, func(m *study.Manifest) {
 			m.PerSubject, m.Catch, m.Task, m.Methods = 1, 0, foolrate.WithoutInput, m.Methods[:1]
@@ -234,7 +243,7 @@ func TestOtherTimings(t *testing.T) {
 
 // TestConnectionLost: an answer given while the server is away is kept and sent.
 func TestConnectionLost(t *testing.T) {
-	browser := browsertest.Start(t)
+	browser := patient(t)
 	f := build(t, 2, func(m *study.Manifest) { m.PerSubject, m.DisplayMS = 1, 300 })
 	store := openStore(t, f)
 	h, err := study.NewServer(t.Context(), f, store, study.Options{})
