@@ -372,8 +372,6 @@ func TestUpscaleEnds(t *testing.T) {
 	}
 }
 
-func (a *api) waiting_() int64 { return a.Server.waiting.inUse() }
-
 func TestQueueErrors(t *testing.T) {
 	a := newAPI(t)
 	a.queue.full = true

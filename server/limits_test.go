@@ -133,6 +133,22 @@ func TestSlowBodies(t *testing.T) {
 	}
 }
 
+// TestRestOfTheBodyIsNotWaitedFor sends a whole form and then, after an answer, not
+// the rest of what was announced.
+func TestRestOfTheBodyIsNotWaitedFor(t *testing.T) {
+	a := newAPI(t, func(o *Options) { o.BodyGrace = 300 * time.Millisecond })
+	url, _ := a.serve(t)
+	body, kind := form(t, testPNG(4, 4), "a.png", nil)
+	data, _ := io.ReadAll(body)
+	c := dial(t, url)
+	fmt.Fprintf(c, "POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", kind, len(data)+1000, data)
+	c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(c) // until the server closes the connection
+	if err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 202 ")) {
+		t.Errorf("%v: %.100q", err, answer)
+	}
+}
+
 // TestWaitOutlastsDeadlines checks that a request that waits longer than bodies may
 // take is not cut off by the deadline of its body.
 func TestWaitOutlastsDeadlines(t *testing.T) {

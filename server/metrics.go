@@ -153,6 +153,11 @@ func (t *observedTask) Progress(p jobs.Progress, preview func() ([]byte, string)
 }
 
 func (s *Server) serveMetrics(w http.ResponseWriter, r *http.Request) error {
-	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second}).ServeHTTP(w, r)
+	release, ok := s.scrapes.take(1)
+	if !ok {
+		return errBusy("requests for metrics")
+	}
+	defer release()
+	promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}).ServeHTTP(w, r)
 	return nil
 }

@@ -106,6 +106,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				v = nil
 			}
 		}
+		// What is left of the body is thrown away, not waited for.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.o.BodyGrace))
 		s.finish(r, rec, start)
 		if v != nil {
 			panic(http.ErrAbortHandler) // the answer is not whole: break the connection

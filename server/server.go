@@ -119,6 +119,7 @@ type Server struct {
 	memory  *budget // bytes
 	waiting *budget // requests
 	streams *budget
+	scrapes *budget
 	rates   rates
 	catalog catalog
 	foreign *http.CrossOriginProtection
@@ -135,7 +136,7 @@ func New(o Options) (*Server, error) {
 	o = o.withDefaults()
 	s := &Server{
 		o: o, log: o.Logger, mux: http.NewServeMux(),
-		memory: newBudget(o.MaxMemory), waiting: newBudget(int64(o.MaxWaiting)), streams: newBudget(int64(o.MaxStreams)),
+		memory: newBudget(o.MaxMemory), waiting: newBudget(int64(o.MaxWaiting)), streams: newBudget(int64(o.MaxStreams)), scrapes: newBudget(4),
 		rates: rates{perSecond: o.Rate, burst: o.Burst}, catalog: catalog{models: o.Models},
 		foreign: http.NewCrossOriginProtection(), drained: make(chan struct{}),
 	}

@@ -163,6 +163,7 @@ func (s *Server) readSubmission(w http.ResponseWriter, r *http.Request) (*submis
 		sub.release()
 		return nil, err
 	}
+	unhurried(w, writeTimeout)
 	return sub, nil
 }
 
