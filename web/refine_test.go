@@ -53,6 +53,9 @@ func testRefine(t *testing.T, b *browsertest.Browser) {
 	p.Wait(`document.querySelectorAll(".strip button").length === 3 && document.querySelector(".status").textContent === "Step 3 of 5"`)
 	p.Wait(`document.querySelector(".gamma").textContent.includes("0.360") && document.querySelector(".progress progress").value === 0.6`)
 	p.Wait(chosen + ` === "3"`)
+	if bare := p.Unnamed(); len(bare) != 0 {
+		t.Errorf("screen readers know no name for %q of a running job", bare)
+	}
 	p.Click(".strip button:nth-child(2)")
 	p.Press(kb.ArrowLeft)
 	p.Wait(chosen + ` === "1" && document.activeElement === document.querySelector(".strip [aria-current]")`)
@@ -120,6 +123,13 @@ func testLens(p *browsertest.Page) {
 	p.Wait(`document.querySelector("#lens").textContent === "Lens 5×"`)
 	// Both panes show the same place, five times as large as the picture.
 	p.Wait(`(([a, b]) => a.style.left === b.style.left && a.style.top === b.style.top && Math.abs(a.offsetWidth - 5 * document.querySelector(".sheet").offsetWidth) < 3)(document.querySelectorAll(".pane img"))`)
+	// The place in the middle of a pane is the one under the spot.
+	p.Wait(`(() => {
+		const sheet = document.querySelector(".sheet").getBoundingClientRect(), at = document.querySelector(".spot").getBoundingClientRect();
+		const pane = document.querySelector(".pane"), image = pane.firstChild;
+		const x = (at.left + at.width / 2 - sheet.left) / sheet.width, y = (at.top + at.height / 2 - sheet.top) / sheet.height;
+		return x > 0.5 && Math.abs(pane.clientWidth / 2 - image.offsetLeft - x * image.offsetWidth) < 3 && Math.abs(pane.clientHeight / 2 - image.offsetTop - y * image.offsetHeight) < 3;
+	})()`)
 	p.Press(kb.Escape)
 	p.Wait(`document.querySelector(".lens").hidden && document.activeElement.id === "lens"`)
 }
