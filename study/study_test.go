@@ -440,3 +440,53 @@ func TestBuilderRefuses(t *testing.T) {
 		t.Error("an unfinished study can be opened")
 	}
 }
+
+// TestManyAtOnce: people who come at the same moment get numbers of their own, and
+// all their answers are stored, also those that browsers send twice at once.
+func TestManyAtOnce(t *testing.T) {
+	f := build(t, 6, func(m *study.Manifest) { m.PerSubject = 3 })
+	s := serve(t, f, study.Options{})
+	const people = 16
+	tokens, err := s.store.AddSubjects(t.Context(), people)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(url, body string) error {
+		r, err := http.Post(url, "application/json", strings.NewReader(body))
+		if err != nil {
+			return err
+		}
+		defer r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", url, r.Status)
+		}
+		return nil
+	}
+	errs := make(chan error, 2*people)
+	for _, token := range tokens {
+		for range 2 { // two windows of one person
+			go func() {
+				err := send(s.url+"/s/"+token+"/consent", `{"agree":true}`)
+				for trial := 0; err == nil && trial < 4; trial++ {
+					err = send(s.url+"/s/"+token+"/answers", answerBody(trial, "left"))
+				}
+				errs <- err
+			}()
+		}
+	}
+	for range 2 * people {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if p, err := s.store.Progress(t.Context()); err != nil || p != (study.Progress{Links: people, Agreed: people, Finished: people, Answers: 4 * people}) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	answers, err := s.store.Answers(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := foolrate.Analyse(answers, f.Manifest.MethodNames(), foolrate.Rules{}); err != nil {
+		t.Error(err)
+	}
+}
