@@ -40,6 +40,8 @@ type Options struct {
 	Flip, Rotate bool
 	// Quantise rounds the enlarged low-resolution image to 8 bits, as data sets prepared as files have it.
 	Quantise bool
+	// Exclude names images to leave out, as in [Set.Names]; each must be there.
+	Exclude []string
 	// CacheBytes bounds the memory for decoded images; those that do not fit are decoded again every time. Zero means
 	// DefaultCacheBytes.
 	CacheBytes int64
@@ -106,6 +108,9 @@ func Open(paths []string, opt Options) (*Set, error) {
 		return nil, fmt.Errorf("open data set: %w", err)
 	}
 	sources, err := list(paths)
+	if err == nil && len(opt.Exclude) > 0 {
+		sources, err = exclude(sources, opt.Exclude)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open data set: %w", err)
 	}

@@ -247,7 +247,15 @@ func (q *Queue) announceEnd(ctx context.Context, r *record) error {
 	return err
 }
 
-// dropMessage takes a job from the workers' stream.
+// dropMessage takes a job from the workers' stream. It deletes the one message instead
+// of purging its subject, which makes consumers of old servers (2.9) skip others.
 func (q *Queue) dropMessage(ctx context.Context, id string) error {
-	return q.work.Purge(ctx, jetstream.WithPurgeSubject(subjectWork+id))
+	m, err := q.work.GetLastMsgForSubject(ctx, subjectWork+id)
+	if err == nil {
+		err = q.work.DeleteMsg(ctx, m.Sequence)
+	}
+	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return nil // somebody was faster
+	}
+	return err
 }

@@ -89,8 +89,9 @@ type Queue struct {
 	blobs, work, ends jetstream.Stream
 	consumer          jetstream.Consumer
 
-	view *view
-	hub  *hub
+	view  *view
+	hub   *hub
+	stuck int // how often in a row messages were not delivered; the sweep's own
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc

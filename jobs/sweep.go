@@ -136,6 +136,36 @@ func (q *Queue) sweepMessages(ctx context.Context) error {
 			}
 		}
 	}
+	return q.sweepStuck(ctx, list)
+}
+
+// sweepStuck renews messages that exist while the server has none to deliver and waits
+// for no acknowledgement, twice in a row: it forgot them, as old versions (2.9) can.
+func (q *Queue) sweepStuck(ctx context.Context, list []string) error {
+	if len(list) == 0 {
+		q.stuck = 0
+		return nil
+	}
+	info, err := q.consumer.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if info.NumPending > 0 || info.NumAckPending > 0 {
+		q.stuck = 0
+		return nil
+	}
+	if q.stuck++; q.stuck < 2 {
+		return nil
+	}
+	q.stuck = 0
+	for _, id := range list {
+		if err := q.dropMessage(ctx, id); err != nil {
+			return err
+		}
+		if err := q.enqueue(ctx, id); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -40,7 +40,7 @@ func Begin(dir string, m Manifest) (*Builder, error) {
 	if err == nil && len(entries) > 0 {
 		return nil, fmt.Errorf("make study %s: the folder is not empty", dir)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, imagesDir), 0o777); err != nil {
+	if err := os.MkdirAll(filepath.Join(dir, ImagesFolder), 0o777); err != nil {
 		return nil, fmt.Errorf("make study: %w", err)
 	}
 	return &Builder{folder: Folder{Dir: dir, Manifest: m}, LowKernel: resample.Bicubic}, nil
@@ -148,7 +148,7 @@ func (b *Builder) Finish() (*Folder, error) {
 		return nil, errors.New("make study: no images")
 	}
 	if m.PerSubject == 0 {
-		m.PerSubject = max(1, min(50, (len(m.Images)+1)/2, len(m.Images)-m.Catch))
+		m.PerSubject = defaultPerSubject(len(m.Images), m.Catch)
 	}
 	if m.Title = strings.TrimSpace(m.Title); m.Title == "" {
 		m.Title = NewManifest().Title

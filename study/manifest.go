@@ -25,7 +25,7 @@ import (
 // Names in a study's folder.
 const (
 	ManifestFile = "study.toml"
-	imagesDir    = "images"
+	ImagesFolder = "images"
 	answersFile  = "answers.db"
 )
 
@@ -123,6 +123,26 @@ func (m *Manifest) Asked() string {
 	}
 	return m.Task.Question()
 }
+
+// CheckFor finds out, before the images are made, whether the settings go together
+// when there are n of them.
+func (m *Manifest) CheckFor(n int) error {
+	d := m.Design()
+	d.Images = n
+	if d.PerSubject == 0 {
+		d.PerSubject = defaultPerSubject(n, m.Catch)
+	}
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	if err := m.validateTexts(); err != nil {
+		return err
+	}
+	return m.validateLists()
+}
+
+// defaultPerSubject is half of the images, 50 at most, as in the paper.
+func defaultPerSubject(images, catch int) int { return max(1, min(50, (images+1)/2, images-catch)) }
 
 // Validate checks the manifest alone, not the images.
 func (m *Manifest) Validate() error {
@@ -293,7 +313,7 @@ func (f *Folder) Verify() error {
 func (m *Manifest) Duration() time.Duration { return time.Duration(m.DisplayMS) * time.Millisecond }
 
 func (f *Folder) imagePath(image, kind int) string {
-	return filepath.Join(f.Dir, imagesDir, fileName(image, kind))
+	return filepath.Join(f.Dir, ImagesFolder, fileName(image, kind))
 }
 
 // image reads a file as it is shown.

@@ -1,12 +1,12 @@
 package study
 
 import (
-	"bytes"
 	"encoding/base64"
 	"fmt"
 	"html/template"
 	"io"
 	"math"
+	"strings"
 
 	"github.com/sr3-go/sr3/foolrate"
 	"github.com/sr3-go/sr3/imageio"
@@ -148,7 +148,8 @@ type chartBar struct {
 	X, Y, W, H, Middle float64
 	Low, High          float64 // ends of the error bar
 	Error, Known       bool
-	Text, Name         string
+	Text               string
+	Name               []string // in lines
 	TextY              float64
 	Hue                int
 	Tip                string
@@ -156,7 +157,7 @@ type chartBar struct {
 
 // Sizes of the chart.
 const (
-	chartHeight, chartTop, chartBottom = 330, 22, 286
+	chartHeight, chartTop, chartBottom = 352, 22, 286
 	chartLeft, chartStep, chartBar0    = 58, 118, 66
 )
 
@@ -178,7 +179,7 @@ func newChart(r *Report) chart {
 	c.Half = y(0.5)
 	step := (c.Right - c.Left) / float64(max(1, len(methods)))
 	for i, m := range methods {
-		b := chartBar{W: chartBar0, Middle: c.Left + step*(float64(i)+0.5), Name: m.Method, Hue: i % 8, Text: "no answers", TextY: c.Bottom - 8}
+		b := chartBar{W: chartBar0, Middle: c.Left + step*(float64(i)+0.5), Name: nameLines(m.Method), Hue: i % 8, Text: "no answers", TextY: c.Bottom - 8}
 		b.X = b.Middle - b.W/2
 		if !math.IsNaN(m.Mean) {
 			b.Known, b.Text = true, percent(m.Mean)+" %"
@@ -201,9 +202,28 @@ func nothing(v float64) float64 {
 	return v
 }
 
-// HTML is the page of [Folder.WriteHTML] in memory.
-func (f *Folder) HTML(r *Report) ([]byte, error) {
-	var b bytes.Buffer
-	err := f.WriteHTML(&b, r)
-	return b.Bytes(), err
+// Of a method's name the chart shows so many lines of so many letters.
+const nameRows, nameColumns = 3, 17
+
+// nameLines breaks a name at its spaces; what is too long is cut.
+func nameLines(name string) []string {
+	var lines []string
+	for _, word := range strings.Fields(name) {
+		last := len(lines) - 1
+		if last >= 0 && len([]rune(lines[last]))+1+len([]rune(word)) <= nameColumns {
+			lines[last] += " " + word
+			continue
+		}
+		lines = append(lines, word)
+	}
+	for i, line := range lines {
+		if r := []rune(line); len(r) > nameColumns {
+			lines[i] = string(r[:nameColumns-1]) + "…"
+		}
+	}
+	if len(lines) > nameRows {
+		lines = lines[:nameRows]
+		lines[nameRows-1] += " …"
+	}
+	return lines
 }

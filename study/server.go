@@ -62,7 +62,7 @@ func NewServer(ctx context.Context, f *Folder, s *Store, o Options) (*Server, er
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	srv := &Server{folder: f, store: s, options: o, secret: secret, rate: newLimiter(30, 90), starts: newLimiter(5, 100)}
-	if srv.pages, err = template.ParseFS(assets, "assets/*.html"); err != nil {
+	if srv.pages, err = template.ParseFS(assets, "assets/home.html", "assets/study.html"); err != nil {
 		return nil, fmt.Errorf("serve study: %w", err)
 	}
 	if srv.own, err = staticAssets(); err != nil {

@@ -104,6 +104,9 @@ type DataConfig struct {
 	CacheMB int `toml:"cache_mb"`
 	// Workers is the number of goroutines that prepare batches while others compute.
 	Workers int `toml:"workers"`
+	// Exclude is a file with the names of images in Dirs to leave out, one a line, such as "sr3 dataset overlap"
+	// writes; empty for none.
+	Exclude string `toml:"exclude"`
 	// Manifest is a table of the images (see dataset.Manifest), for the card; empty for every manifest.tsv in the
 	// folders of the images or one above. Verify compares the SHA-256 of all images with it, however many there are;
 	// sets of up to 4 GiB are always compared.

@@ -39,6 +39,7 @@ func newSampler(cfg Config, s *state, data dataset.Options) (*sampler, error) {
 	out := &sampler{cfg: cfg, state: s, vars: cpu.NewVariables()}
 	dirs := cfg.Data.Val
 	if len(dirs) > 0 {
+		data.Exclude = nil // names of other images
 		opt := data
 		opt.Batch, opt.Seed, opt.Flip, opt.Rotate = cfg.microBatch(), sampleSeed, false, false
 		set, err := dataset.Open(dirs, opt)

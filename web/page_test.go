@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"golang.org/x/image/draw"
 
 	"github.com/sr3-go/sr3/internal/browsertest"
-	"github.com/sr3-go/sr3/web"
 	"github.com/sr3-go/sr3/web/webtest"
 )
 
@@ -71,7 +71,7 @@ func TestLooks(t *testing.T) {
 		v    browsertest.Viewport
 	}{{"desktop", browsertest.Desktop}, {"desktop-dark", browsertest.Desktop.InDark()}, {"phone", browsertest.Phone}, {"phone-dark", browsertest.Phone.InDark()}} {
 		t.Run(screen.name, func(t *testing.T) {
-			s := webtest.New(t, web.Handler(), webtest.Options{})
+			s := webtest.New(t, webtest.Options{})
 			p := open(t, b, s, screen.v)
 			p.Screenshot(screen.name + "-1-empty")
 			p.Upload("#files", photo(t, "coffee.png", 96), photo(t, "a-second-photo-with-a-long-name.png", 64), file(t, "notes.png", []byte("no picture")))
@@ -91,3 +91,6 @@ func TestLooks(t *testing.T) {
 		})
 	}
 }
+
+// focus gives an element the keyboard.
+func focus(css string) chromedp.Action[chromedp.Void] { return chromedp.Focus(chromedp.CSS(css)) }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sr3-go/sr3/internal/browsertest"
 	"github.com/sr3-go/sr3/jobs"
-	"github.com/sr3-go/sr3/web"
 	"github.com/sr3-go/sr3/web/webtest"
 )
 
@@ -29,7 +28,7 @@ func TestPage(t *testing.T) {
 	}{
 		{"refine", testRefine}, {"samples", testSamples}, {"phone", testPhone}, {"keyboard", testKeyboard},
 		{"queue", testQueue}, {"failure", testFailure}, {"refusals", testRefusals}, {"key", testKey}, {"offline", testOffline},
-		{"remembered", testRemembered}, {"stream", testStream}, {"drop", testDrop},
+		{"remembered", testRemembered}, {"stream", testStream}, {"drop", testDrop}, {"unseen", testUnseen},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(t, b) })
 	}
@@ -37,7 +36,7 @@ func TestPage(t *testing.T) {
 
 // testRefine follows one job from the form to the downloaded file, with the mouse.
 func testRefine(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 5})
+	s := webtest.New(t, webtest.Options{Steps: 5})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Fill("#seed", "42")
 	p.Fill("#scale", "3")
@@ -75,6 +74,9 @@ func testRefine(t *testing.T, b *browsertest.Browser) {
 	if name != "coffee_sr3.png" || !bytes.Equal(data, s.Result(0, jobs.ResultImage)) {
 		t.Errorf("downloaded %d bytes as %q, want the %d of the result", len(data), name, len(s.Result(0, jobs.ResultImage)))
 	}
+	p.Click(".facts summary")
+	p.Click("#copy")
+	p.Wait(`document.querySelector("#copy").textContent === "Copied"`)
 	if bare := p.Unnamed(); len(bare) != 0 {
 		t.Errorf("screen readers know no name for %q", bare)
 	}
@@ -124,7 +126,7 @@ func testLens(p *browsertest.Page) {
 
 // testSamples looks at several draws, their mean and where they differ.
 func testSamples(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 2})
+	s := webtest.New(t, webtest.Options{Steps: 2})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Fill("#samples", "3")
 	send(p, photo(t, "coffee.png", 20))
@@ -138,7 +140,11 @@ func testSamples(t *testing.T, b *browsertest.Browser) {
 	p.Wait(`[...document.querySelectorAll(".gallery strong")].map((e) => e.textContent).join() === "Draw 1,Draw 2,Draw 3,Mean,Deviation"`)
 	p.Wait(`[...document.querySelectorAll(".gallery img")].every((e) => e.naturalWidth === 80)`)
 	p.Screenshot("samples")
-	p.Click(`.gallery button:nth-child(2)`)
+	name, data := p.Download(func() { p.Click(`.gallery figure:nth-child(5) button`) })
+	if name != "coffee_sr3.deviation.png" || !bytes.Equal(data, s.Result(0, jobs.ResultDeviation)) {
+		t.Errorf("downloaded %d bytes as %q", len(data), name)
+	}
+	p.Click(`.gallery figure:nth-child(2) .open-draw`)
 	p.Wait(fmt.Sprintf(`document.querySelector(".compare .after").src !== %q && document.querySelector(".tag.right").textContent === "Draw 2"`, first))
 	p.Wait(`document.getElementById("draw").value === "draw-1"`)
 	p.Wait(`document.querySelector(".overlay").hidden`)
@@ -148,11 +154,15 @@ func testSamples(t *testing.T, b *browsertest.Browser) {
 	}
 	p.Wait(`!document.querySelector(".overlay").hidden && getComputedStyle(document.querySelector(".overlay")).opacity === "0.6" && document.querySelector(".overlay").naturalWidth === 80`)
 	p.Screenshot("deviation")
+	name, data = p.Download(func() { p.Click("#stage-action") })
+	if name != "coffee_sr3.draw-1.png" || !bytes.Equal(data, s.Result(0, jobs.ResultDraw+"1")) {
+		t.Errorf("downloaded %d bytes as %q, want what is on the after side", len(data), name)
+	}
 }
 
 // testPhone does it all on a narrow screen by touch.
 func testPhone(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 3})
+	s := webtest.New(t, webtest.Options{Steps: 3})
 	p := open(t, b, s, browsertest.Phone)
 	narrow := func(what string) {
 		t.Helper()
@@ -187,7 +197,7 @@ func testPhone(t *testing.T, b *browsertest.Browser) {
 
 // testKeyboard reaches everything by Tab alone, sees where the focus is, and uses it.
 func testKeyboard(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 2})
+	s := webtest.New(t, webtest.Options{Steps: 2})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Upload("#files", photo(t, "coffee.png", 16))
 	p.Wait(`!document.getElementById("submit").disabled`)

@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"io/fs"
 	"math"
-	"net/http"
-	"net/http/httptest"
 	"path"
 	"regexp"
 	"strconv"
@@ -15,36 +13,6 @@ import (
 
 	"github.com/sr3-go/sr3/web"
 )
-
-func get(t *testing.T, method, target string, header http.Header) *http.Response {
-	t.Helper()
-	r := httptest.NewRequest(method, target, nil)
-	for name, values := range header {
-		r.Header[name] = values
-	}
-	w := httptest.NewRecorder()
-	web.Handler().ServeHTTP(w, r)
-	return w.Result()
-}
-
-func TestHandler(t *testing.T) {
-	page := get(t, "GET", "/", nil)
-	if page.StatusCode != 200 || page.Header.Get("Content-Type") != "text/html; charset=utf-8" || page.Header.Get("Content-Security-Policy") != web.Policy {
-		t.Errorf("/ is %d %v", page.StatusCode, page.Header)
-	}
-	same := get(t, "GET", "/", http.Header{"If-None-Match": {page.Header.Get("ETag")}})
-	if same.StatusCode != http.StatusNotModified {
-		t.Errorf("the same page again is %d", same.StatusCode)
-	}
-	for target, want := range map[string]int{"/assets/main.js": 200, "/assets/icons.svg": 200, "/assets/": 404, "/assets": 404, "/index.html": 404, "/web.go": 404, "/assets/../web.go": 404} {
-		if got := get(t, "GET", target, nil).StatusCode; got != want {
-			t.Errorf("%s is %d, want %d", target, got, want)
-		}
-	}
-	if got := get(t, "POST", "/", nil); got.StatusCode != http.StatusMethodNotAllowed || got.Header.Get("Allow") != "GET, HEAD" {
-		t.Errorf("POST / is %d", got.StatusCode)
-	}
-}
 
 // TestFiles holds the page to its policy and its modules to their size.
 func TestFiles(t *testing.T) {

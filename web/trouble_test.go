@@ -1,15 +1,17 @@
 package web_test
 
 import (
+	"bytes"
 	"fmt"
+	"image"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/image/tiff"
 
 	"github.com/sr3-go/sr3/internal/browsertest"
 	"github.com/sr3-go/sr3/jobs"
-	"github.com/sr3-go/sr3/web"
 	"github.com/sr3-go/sr3/web/webtest"
 )
 
@@ -17,7 +19,7 @@ const rows = `document.querySelectorAll(".jobs li").length`
 
 // testQueue has several jobs in line, cancels, runs again, reuses, removes and reloads.
 func testQueue(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 4})
+	s := webtest.New(t, webtest.Options{Steps: 4})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Upload("#files", photo(t, "one.png", 16), photo(t, "two.png", 16), photo(t, "three.png", 16))
 	p.Wait(`document.getElementById("submit").textContent === "Enlarge 3 images"`)
@@ -65,7 +67,7 @@ func reload(p *browsertest.Page) {
 
 // testFailure shows a job that the server gave up.
 func testFailure(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{})
+	s := webtest.New(t, webtest.Options{})
 	p := open(t, b, s, browsertest.Desktop)
 	send(p, photo(t, "one.png", 16))
 	s.AwaitWatched(0)
@@ -78,7 +80,7 @@ func testFailure(t *testing.T, b *browsertest.Browser) {
 
 // testRefusals has the server refuse uploads for all kinds of reasons.
 func testRefusals(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{MaxBytes: 4000})
+	s := webtest.New(t, webtest.Options{MaxBytes: 4000})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Allow("415", "422", "503", "429")
 	p.Upload("#files", photo(t, "large.png", 80))
@@ -120,7 +122,7 @@ func testRefusals(t *testing.T, b *browsertest.Browser) {
 // testKey enters a wrong key and then the right one.
 func testKey(t *testing.T, b *browsertest.Browser) {
 	const key = "sr3_right-key"
-	s := webtest.New(t, web.Handler(), webtest.Options{Key: key, Steps: 2})
+	s := webtest.New(t, webtest.Options{Key: key, Steps: 2})
 	p := b.Open(t, s.URL+"/", browsertest.Desktop)
 	p.Allow("401")
 	p.Wait(`document.getElementById("key-dialog").open`)
@@ -149,7 +151,7 @@ func testKey(t *testing.T, b *browsertest.Browser) {
 
 // testOffline loses the connection in the middle of a refinement and finds it again.
 func testOffline(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 6})
+	s := webtest.New(t, webtest.Options{Steps: 6})
 	p := open(t, b, s, browsertest.Desktop)
 	p.Allow("net::ERR_", "network error")
 	send(p, photo(t, "one.png", 16))
@@ -178,7 +180,7 @@ func testOffline(t *testing.T, b *browsertest.Browser) {
 
 // testRemembered finds the settings of the last visit, and those that follow the model.
 func testRemembered(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{Steps: 7})
+	s := webtest.New(t, webtest.Options{Steps: 7})
 	p := open(t, b, s, browsertest.Desktop)
 	value := func(id, want string) {
 		t.Helper()
@@ -215,7 +217,7 @@ func testRemembered(t *testing.T, b *browsertest.Browser) {
 
 // testStream feeds the parser of server-sent events in all ways to cut a text.
 func testStream(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{})
+	s := webtest.New(t, webtest.Options{})
 	p := open(t, b, s, browsertest.Desktop)
 	got := browsertest.Eval[string](p, `import("/assets/events.js").then(({ parser }) => {
 		const text = ": hi\r\n\r\nevent: step\r\ndata: a\r\ndata:b\r\n\r\ndata\n\nevent: lost\n\nid: 1\rdata: é\r\rdata: open";
@@ -235,7 +237,7 @@ func testStream(t *testing.T, b *browsertest.Browser) {
 
 // testDrop drops and pastes files.
 func testDrop(t *testing.T, b *browsertest.Browser) {
-	s := webtest.New(t, web.Handler(), webtest.Options{})
+	s := webtest.New(t, webtest.Options{})
 	p := open(t, b, s, browsertest.Desktop)
 	const transfer = `(() => { const d = new DataTransfer();
 		d.items.add(new File([new Uint8Array(%d)], "dropped.tiff", { type: "image/tiff" }));
@@ -250,4 +252,20 @@ func testDrop(t *testing.T, b *browsertest.Browser) {
 	if strings.Contains(strings.Join(p.Requests(), " "), "POST") {
 		t.Error("something was sent before it was asked for")
 	}
+}
+
+// testUnseen enlarges an image of a type that the browser does not show.
+func testUnseen(t *testing.T, b *browsertest.Browser) {
+	var data bytes.Buffer
+	if err := tiff.Encode(&data, image.NewGray(image.Rect(0, 0, 12, 9)), nil); err != nil {
+		t.Fatal(err)
+	}
+	s := webtest.New(t, webtest.Options{Steps: 1})
+	p := open(t, b, s, browsertest.Desktop)
+	send(p, file(t, "scan.tif", data.Bytes()))
+	s.AwaitWatched(0)
+	s.Advance(1)
+	p.Wait(`document.querySelector(".compare .after")?.naturalWidth === 48`)
+	p.Wait(`document.querySelector(".before").classList.contains("unseen") && document.querySelector("#stage .error").textContent.includes("cannot show one of the pictures")`)
+	p.Wait(`document.querySelector("#history span.thumb svg")`)
 }

@@ -63,13 +63,14 @@ func (f *upscaleFlags) checkSamples(cmd *cobra.Command) error {
 
 // setReport is what --json says of a set.
 type setReport struct {
-	Files         []string `json:"files"` // of the draws
-	Mean          string   `json:"mean"`
-	Deviation     string   `json:"deviation"`
-	Scale         float64  `json:"deviation_scale"` // of the map, in 1/255
-	MeanDeviation float64  `json:"mean_deviation"`  // in 1/255
-	Above         float64  `json:"above"`           // in 1/255
-	ShareAbove    float64  `json:"share_above"`     // of the pixels
+	Files     []string `json:"files"` // of the draws
+	Mean      string   `json:"mean"`
+	Deviation string   `json:"deviation"`
+	Scale     float64  `json:"deviation_scale"` // of the map, in 1/255
+	// What follows is missing with --nats.
+	MeanDeviation *float64 `json:"mean_deviation,omitempty"` // in 1/255
+	Above         float64  `json:"above,omitempty"`          // in 1/255
+	ShareAbove    *float64 `json:"share_above,omitempty"`    // of the pixels
 }
 
 // set makes the draws of one image. Their files are written to a hidden folder
@@ -103,7 +104,7 @@ func (b *batch) set(ctx context.Context, j job, img *sr3.Image, format string, s
 	}
 	b.done++
 	r := &setReport{Files: names.draws, Mean: names.mean, Deviation: names.deviation, Scale: b.flags.deviation,
-		MeanDeviation: s.MeanDeviation(), Above: clearDeviation, ShareAbove: s.ShareAbove(clearDeviation)}
+		MeanDeviation: new(s.MeanDeviation()), Above: clearDeviation, ShareAbove: new(s.ShareAbove(clearDeviation))}
 	b.announceSet(j, s.Mean, &report, r, w.notes, time.Since(start))
 	return nil
 }
@@ -119,8 +120,12 @@ func (b *batch) announceSet(j job, mean *sr3.Image, r *sr3.Report, set *setRepor
 	b.tell(j, notes)
 	fmt.Fprintf(b.streams.out, "%s ... %s\n", set.Files[0], filepath.Base(set.Files[len(set.Files)-1]))
 	fmt.Fprintf(b.streams.out, "%s  %dx%d  %s, %s  %s\n", set.Mean, mean.Width, mean.Height, r.Model, howMade(r), shortDuration(took))
+	if set.MeanDeviation == nil {
+		fmt.Fprintln(b.streams.out, set.Deviation)
+		return
+	}
 	fmt.Fprintf(b.streams.out, "%s  standard deviation %.1f/255 on average, above %v/255 in %.1f%% of the pixels\n",
-		set.Deviation, set.MeanDeviation, set.Above, 100*set.ShareAbove)
+		set.Deviation, *set.MeanDeviation, set.Above, 100**set.ShareAbove)
 }
 
 // setWriter writes the files of a set.

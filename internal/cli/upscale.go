@@ -39,6 +39,7 @@ type upscaleFlags struct {
 	consistent bool
 	gpu        int
 	lost       inputFlags
+	nats       natsFlags
 	steps      []int   // of every model, or of each of a cascade's
 	samples    int     // draws; 0 for the plain result
 	deviation  float64 // full scale of maps, in 1/255
@@ -94,6 +95,11 @@ as all together. A cascade file (NAME.toml) holds such a list with settings for 
   [[stage]]
   model = "face-64-256"
 
+--nats URL sends the images to the workers of a queue instead ("sr3 worker --help")
+and writes what they make, as this machine would have, with one progress bar for all.
+After Ctrl-C the workers go on with what they have, and the same command collects
+the results and sends the rest. Names of models are those on the workers.
+
 Exit code: 0 done, 1 failure, 2 wrong usage, 3 part of a batch failed, 130
 interrupted. Nothing is ever half-written.`,
 		Example: `  sr3 upscale photo.jpg
@@ -104,6 +110,7 @@ interrupted. Nothing is ever half-written.`,
   sr3 upscale photo.jpg -n my-model.safetensors --sampler ancestral --steps 200
   sr3 upscale face.png -n face-16-128,face-64-256 -s 16 --steps 100,20
   sr3 upscale scan.png -n my-model.safetensors --input-blur 0.8 --input-jpeg 60
+  sr3 upscale photos -o large --nats nats://10.0.0.5:4222
   curl -s https://example.org/a.png | sr3 upscale - > a4.png`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.inputs = append(f.inputs, args...)
@@ -144,6 +151,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
 	fl.BoolVar(&f.noMetadata, "no-metadata", false, "do not store the settings in the result")
 	fl.IntVar(&o.MaxPixels, "max-pixels", 0, "largest result in pixels (default 67108864, 8192x8192)")
+	f.nats.register(cmd, "let the workers of this NATS server do it")
 	fl.IntVarP(&f.gpu, "gpu", "g", -1, "accepted for compatibility; everything runs on the processor")
 }
 
@@ -161,6 +169,9 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	if err := inputsExist(f.inputs); err != nil {
 		return err
 	}
+	if f.nats.url != "" {
+		return f.runFleet(cmd, s)
+	}
 	up, err := f.open()
 	if err != nil {
 		return err
@@ -169,21 +180,9 @@ func (f *upscaleFlags) run(cmd *cobra.Command, s *streams) error {
 	if err := f.checkModel(up); err != nil {
 		return usagef("%w", err)
 	}
-	list, err := planJobs(jobRequest{inputs: f.inputs, output: f.output, format: f.format, suffix: f.suffix(up.Scale())})
+	list, err := f.plan(up.Scale())
 	if err != nil {
 		return err
-	}
-	if _, err := f.formatFor(list.jobs[0]); err != nil {
-		return usagef("-o: %w", err)
-	}
-	if err := checkNotInput(list.jobs, f.outputs, f.overwrite); err != nil {
-		return err
-	}
-	if f.samples > 0 && list.jobs[0].out == stdio {
-		return usagef("--samples writes several files, which do not fit into standard output; give -o a file or a folder")
-	}
-	if f.json && list.jobs[0].out == stdio {
-		return usagef("--json and the image both want standard output; give -o a file")
 	}
 	if !f.quiet && !f.json {
 		fmt.Fprintf(s.err, "sr3: %s: %s\n", up.Model().Name, trainedText(up.Model()))

@@ -4,7 +4,10 @@
 import { el } from "./dom.js";
 import { Lens } from "./lens.js";
 
-/** Compare has one node, viewer. Its pictures are shown as wide as the result. */
+/**
+ * Compare has one node, viewer. Its pictures are shown as wide as the result. onunseen, if set, is called when the
+ * browser cannot show one of them.
+ */
 export class Compare {
   #width;
   #height;
@@ -26,6 +29,10 @@ export class Compare {
     this.#height = height;
     this.lens = new Lens((x, y) => this.#place(x, y));
     this.viewer = el("div", { class: "viewer compare" }, this.#pan, this.#left, this.#right, this.#handle, this.lens.node);
+    for (const image of [this.#before, this.#after, this.#overlay]) {
+      image.addEventListener("error", () => { image.classList.add("unseen"); this.onunseen?.(); });
+      image.addEventListener("load", () => image.classList.remove("unseen"));
+    }
     this.#pan.addEventListener("scroll", () => this.#layout());
     this.viewer.addEventListener("pointerdown", (event) => this.#press(event));
     this.viewer.addEventListener("pointermove", (event) => this.#move(event));

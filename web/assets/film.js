@@ -3,7 +3,7 @@
 
 import { el } from "./dom.js";
 
-/** Film has two nodes, view and strip. Frames are { url, progress }. */
+/** Film has two nodes, view and strip. Frames are { url, progress, … }. */
 export class Film {
   #frames = [];
   #chosen = -1;

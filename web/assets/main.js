@@ -12,7 +12,7 @@ import { Stage } from "./stage.js";
 import { Store } from "./store.js";
 import { Submitter } from "./submit.js";
 import { setUpViews, showView } from "./views.js";
-import { duration, finished } from "./words.js";
+import { duration, find, finished } from "./words.js";
 
 const SELECTED = "sr3.selected";
 
@@ -22,10 +22,10 @@ const intake = new Intake(settings);
 const submitter = new Submitter(intake, settings);
 
 /** attempt does what a button asks for and says in words what went wrong. */
-const attempt = (work) => async (job) => {
+const attempt = (work) => async (job, ...rest) => {
   setError(byId("jobs-error"), "");
   try {
-    await work(job);
+    await work(job, ...rest);
   } catch (error) {
     if (error.status === 404 || error.status === 410) store.drop(job.id);
     setError(byId("jobs-error"), error.message);
@@ -42,7 +42,7 @@ const actions = {
     byId("model").focus();
     announce("Settings filled in");
   },
-  download: attempt((job) => api.download(job, job.results.find((object) => object.name === "image"))),
+  download: attempt((job, name = "image") => api.download(job, find(job, name))),
   remove: attempt(async (job) => {
     const what = job.state === "completed" ? "and its result are removed" : "is removed";
     if (!await confirmed(`${job.input.name} ${what} from the server at once.`)) return;

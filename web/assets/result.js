@@ -11,9 +11,12 @@ import { drawsOf, gallery } from "./samples.js";
 import { find } from "./words.js";
 
 const PREFERRED = "sr3.before"; // how the reader likes the before side
-const UNSEEN = "This browser does not show pictures of this type. Download it to see it.";
+const UNSEEN = "This browser cannot show one of the pictures, because of its type. The result can be downloaded.";
 
-/** Result is a view of the stage. frames are the previews of the refinement, if they were seen. */
+/**
+ * Result is a view of the stage. frames are the previews of the refinement, if they were seen; download is called with
+ * the name of a result.
+ */
 export class Result {
   #job;
   #pictures;
@@ -23,18 +26,21 @@ export class Result {
   #body = el("div", { class: "result" });
   #zoom;
   #lensButton;
+  #tabs;
+  #save; // downloads what is on the after side
 
-  constructor(job, frames, head) {
+  constructor(job, frames, head, download) {
     this.#job = job;
     this.#pictures = new Pictures(job.id);
     const image = find(job, "image");
     this.#compare = new Compare(image.width, image.height);
+    this.#compare.onunseen = () => setError(this.#error, UNSEEN);
     this.draws = drawsOf(job);
     this.#parts.compare = [this.#tools(), this.#compare.viewer];
     const tabs = [["compare", "Compare"]];
     if (this.draws.length > 1) {
       tabs.push(["draws", "Draws"]);
-      this.#parts.draws = [gallery(job, this.draws, this.#pictures, (draw) => this.#pick(draw))];
+      this.#parts.draws = [gallery(job, this.draws, this.#pictures, (draw) => this.#pick(draw), download)];
     }
     if (frames.length > 0) {
       tabs.push(["steps", "Steps"]);
@@ -43,14 +49,13 @@ export class Result {
       film.show(frames);
     }
     this.#tabs = tabs.length > 1 ? segments("What to show", "part", tabs, "compare", (part) => this.#show(part)) : null;
+    this.#save = head.lastElementChild;
     if (this.#tabs) head.insertBefore(this.#tabs, head.lastElementChild);
     this.nodes = [head, this.#error, this.#body, facts(job)];
     this.#body.addEventListener("keydown", (event) => this.#key(event));
     this.#show("compare");
     this.#load();
   }
-
-  #tabs;
 
   update() {}
 
@@ -66,7 +71,6 @@ export class Result {
       const [before, after] = await Promise.all([this.#pictures.url("input"), this.#pictures.url("image")]);
       this.#compare.setBefore(before, `${this.#job.input.name} as it was sent`);
       this.#compare.setAfter(after, this.draws.length > 1 ? this.draws[0].label : "After");
-      if (this.#job.settings.format === "tiff") setError(this.#error, UNSEEN);
     } catch (error) {
       if (error.name !== "AbortError") setError(this.#error, error.message);
     }
@@ -80,7 +84,9 @@ export class Result {
       setError(this.#error, error.message);
       return;
     }
-    if (this.#chooser) this.#chooser.value = draw.name;
+    this.#chooser.value = draw.name;
+    this.#save.value = draw.name;
+    this.#save.title = `Download ${draw.label.toLowerCase()}`;
     const tab = this.#tabs?.querySelector("[value=compare]");
     if (tab && !tab.checked) {
       tab.checked = true;

@@ -1,6 +1,6 @@
 // Several draws of one image: what they are called, and all of them side by side.
 
-import { el } from "./dom.js";
+import { el, iconButton } from "./dom.js";
 import { find } from "./words.js";
 
 /**
@@ -17,18 +17,24 @@ export function drawsOf(job) {
   return draws;
 }
 
-/** gallery shows the draws, their mean and where they differ side by side; onpick is told of the chosen one. */
-export function gallery(job, draws, pictures, onpick) {
+/**
+ * gallery shows the draws, their mean and where they differ side by side. onpick is told of the one to compare, onsave of
+ * the name of the one to download.
+ */
+export function gallery(job, draws, pictures, onpick, onsave) {
   const node = el("div", { class: "gallery" });
-  const figure = (name, label, note) => {
+  const figure = (name, label, note, onclick) => {
+    const object = find(job, name);
     const image = el("img", { alt: `${label} of ${job.input.name}`, draggable: false });
+    image.style.aspectRatio = `${object.width} / ${object.height}`;
     pictures.url(name).then((url) => { image.src = url; }, () => image.classList.add("unseen"));
-    return [image, el("span", { class: "caption" }, el("strong", {}, label), note ? el("span", { class: "detail" }, note) : null)];
+    return el("figure", {}, onclick ? el("button", { type: "button", class: "open-draw", title: "Compare with the input", onclick }, image) : image,
+      el("figcaption", { class: "caption" }, el("span", { class: "grow" }, el("strong", {}, label), el("span", { class: "detail" }, note)),
+        iconButton("download", `Download ${label.toLowerCase()}`, () => onsave(name))));
   };
   for (const draw of draws) {
-    node.append(el("button", { type: "button", onclick: () => onpick(draw), title: "Compare with the input" },
-      ...figure(draw.name, draw.label, draw.seed ? `seed ${draw.seed}` : "of all draws")));
+    node.append(figure(draw.name, draw.label, draw.seed ? `seed ${draw.seed}` : "of all draws", () => onpick(draw)));
   }
-  if (find(job, "deviation")) node.append(el("div", {}, ...figure("deviation", "Deviation", "dark where the image decides")));
+  if (find(job, "deviation")) node.append(figure("deviation", "Deviation", "light where the model invents"));
   return node;
 }

@@ -24,7 +24,11 @@ export class Settings extends EventTarget {
   /** offer fills in the models and the limits of the server, then what was chosen last. */
   offer(models, limits) {
     this.#models = models;
-    field("model").replaceChildren(...models.map((model) => new Option(model.name, model.name)));
+    field("model").replaceChildren(...models.map((model) => {
+      const option = new Option(model.error ? `${model.name} (cannot be used)` : model.name, model.name);
+      option.disabled = Boolean(model.error);
+      return option;
+    }));
     field("steps").max = limits.max_steps;
     field("samples").max = limits.max_samples;
     field("model").value = (models.find((model) => model.default) ?? models[0])?.name ?? "";
@@ -79,6 +83,7 @@ export class Settings extends EventTarget {
     }
     const single = model?.objective === "regression"; // has one result, made in one step
     for (const name of ["steps", "samples", "seed", "roll", "hold"]) field(name).disabled = single;
+    byId("consistent-note").textContent = `${model?.consistent ? "On by default: reduced" : "On: reduced"}, it is the input again.`;
     byId("quality-unit").hidden = field("format").value !== "jpg";
     byId("model-note").textContent = model ? [model.trained_for && `For ${model.trained_for}`, single && "one result, no steps"].filter(Boolean).join("; ") : "";
   }

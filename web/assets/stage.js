@@ -50,17 +50,20 @@ export class Stage {
   #make(job) {
     if (!job) return new Empty();
     const film = () => this.#store.films.get(job.id) ?? [];
-    if (job.state === "completed") return new Result(job, film(), heading(job, this.#actions));
+    if (job.state === "completed") return new Result(job, film(), heading(job, this.#actions), (name) => this.#actions.download(job, name));
     if (finished(job)) return new Ended(job, heading(job, this.#actions));
     return new Live(job, film, heading(job, this.#actions));
   }
 }
 
-/** heading is the line above every picture: name, sizes, and the action that is most likely wanted. */
+/**
+ * heading is the line above every picture: name, sizes, and the action that is most likely wanted. The value of
+ * the button to download is the name of the result that it saves.
+ */
 function heading(job, actions) {
   const image = find(job, "image") ?? outputSize(job.input.width, job.input.height, job.settings);
   const sizes = `${pixels(job.input.width, job.input.height)}${image.width ? ` to ${pixels(image.width, image.height)}` : ""}`;
-  const button = job.state === "completed" ? textButton("download", "Download", () => actions.download(job), "primary")
+  const button = job.state === "completed" ? textButton("download", "Download", () => actions.download(job, button.value || "image"), "primary")
     : finished(job) ? textButton("retry", "Try again", () => actions.again(job))
       : textButton("close", "Cancel", () => actions.cancel(job));
   button.id = "stage-action";

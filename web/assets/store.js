@@ -106,8 +106,9 @@ export class Store extends EventTarget {
     this.put(rest);
     if (name !== "step" || !preview || !job.progress) return;
     let film = this.films.get(job.id) ?? [];
+    if (film.at(-1)?.attempt !== job.attempt) film = []; // another worker began anew
     if (film.length >= FRAMES) film = film.filter((_, i) => i % 2 === 0);
-    film.push({ url: preview, progress: job.progress });
+    film.push({ url: preview, progress: job.progress, attempt: job.attempt });
     this.films.delete(job.id);
     this.films.set(job.id, film);
     if (this.films.size > FILMS) this.films.delete(this.films.keys().next().value);

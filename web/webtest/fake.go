@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -62,8 +61,8 @@ type refusal struct {
 	retryAfter     string
 }
 
-// New starts a server with the given page at / until the test ends.
-func New(t testing.TB, page http.Handler, o Options) *Server {
+// New starts a server with the page at / until the test ends.
+func New(t testing.TB, o Options) *Server {
 	if o.Steps == 0 {
 		o.Steps = 10
 	}
@@ -71,7 +70,7 @@ func New(t testing.TB, page http.Handler, o Options) *Server {
 		o.MaxBytes = 1 << 20
 	}
 	s := &Server{t: t, options: o, changed: make(chan struct{})}
-	s.Server = httptest.NewServer(s.routes(page))
+	s.Server = httptest.NewServer(s.routes())
 	t.Cleanup(func() {
 		s.CloseClientConnections() // event streams have no end of their own
 		s.Close()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sr3-go/sr3/jobs"
+	"github.com/sr3-go/sr3/web"
 )
 
 // problem is the body of an error, application/problem+json.
@@ -36,9 +37,17 @@ func viewOf(j jobs.Job, preview string) view {
 	return view{j, map[string]string{"self": self, "events": self + "/events", "result": self + "/result"}, preview}
 }
 
-func (s *Server) routes(page http.Handler) http.Handler {
+// policy is the strictest under which the page has to work.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /", page)
+	page := http.FileServerFS(web.Files())
+	mux.HandleFunc("GET /", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		page.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /v1/limits", func(w http.ResponseWriter, _ *http.Request) {
 		send(w, http.StatusOK, map[string]any{"max_bytes": s.options.MaxBytes, "max_input_pixels": 1 << 20, "max_output_pixels": 1 << 22,
 			"max_steps": 1000, "max_samples": 16, "auth": s.options.Key != "", "keep_seconds": 86400})

@@ -11,6 +11,7 @@ import (
 	"math"
 
 	"golang.org/x/image/draw"
+	_ "golang.org/x/image/tiff" // which browsers do not show
 
 	"github.com/sr3-go/sr3/jobs"
 )
