@@ -46,14 +46,18 @@ export class Compare {
     this.#after.src = url;
     this.#after.alt = `${label}, enlarged`;
     this.#right.textContent = label;
-    this.lens.setAfter(url);
+    this.lens.setAfter(url, label);
   }
 
-  /** setOverlay lays a map over the after side, as opaque as share, 0 to 1, says. */
-  setOverlay(url, share) {
-    if (url) this.#overlay.src = url;
+  /**
+   * setOverlay lays a map over the after side, as opaque as share, 0 to 1, says. The map has a pixel for each of the result's,
+   * from the upper left, and a legend beyond them, which is not shown.
+   */
+  setOverlay(url, map, share) {
+    if (this.#overlay.getAttribute("src") !== url) this.#overlay.src = url;
+    Object.assign(this.#overlay.style, { width: `${(100 * map.width) / this.#width}%`, height: `${(100 * map.height) / this.#height}%` });
     this.#overlay.alt = "Where the draws differ";
-    this.#overlay.hidden = !this.#overlay.getAttribute("src") || share === 0;
+    this.#overlay.hidden = share === 0;
     this.#overlay.style.opacity = share;
   }
 

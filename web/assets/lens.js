@@ -16,10 +16,11 @@ export class Lens {
   #y = 0.5;
   #before = el("img", { alt: "", draggable: false });
   #after = el("img", { alt: "", draggable: false });
+  #label = el("span", {}, "After");
   #spot = el("div", { class: "spot", tabIndex: 0, role: "application", "aria-label": "Lens. Arrow keys move it, plus and minus magnify, Escape closes it." });
   #glass = el("div", { class: "glass" },
     el("div", { class: "pane" }, this.#before, el("span", {}, "Before")),
-    el("div", { class: "pane" }, this.#after, el("span", {}, "After")));
+    el("div", { class: "pane" }, this.#after, this.#label));
 
   constructor(place) {
     this.#place = place;
@@ -28,7 +29,7 @@ export class Lens {
   }
 
   setBefore(url) { this.#before.src = url; }
-  setAfter(url) { this.#after.src = url; }
+  setAfter(url, label) { this.#after.src = url; this.#label.textContent = label; }
 
   /** toggle opens or closes the lens. onchange, if set, is told. */
   toggle(on = !this.on) {

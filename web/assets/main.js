@@ -103,8 +103,10 @@ async function begin() {
   try {
     const limits = await api.limits();
     byId("key-button").hidden = !limits.auth;
-    byId("keep-note").textContent = limits.keep_seconds ? `They are removed ${duration(limits.keep_seconds)} after the job was made.`
-      : "They are removed some time after, as whoever runs the server has set it.";
+    byId("keep-note").textContent = [
+      limits.auth ? "Each can be read only with the key that sent it." : "Everybody who can open this page can read them.",
+      limits.keep_seconds ? `They are removed ${duration(limits.keep_seconds)} after the job has ended.` : "",
+    ].join(" ");
     intake.limit(limits);
     if (limits.auth && !api.key.get()) await askKey();
     settings.offer(await api.models(), limits);

@@ -136,14 +136,14 @@ export class Result {
       nodes.push(el("label", { class: "together" }, "Deviation",
         el("input", { type: "range", id: "deviation", min: 0, max: 100, step: 5, value: 0, "aria-valuetext": "0 percent", oninput: (event) => this.#overlay(event.target) })));
     }
-    return el("div", { class: "together" }, ...nodes);
+    return el("div", { class: "together row-end" }, ...nodes);
   }
 
   async #overlay(range) {
     range.setAttribute("aria-valuetext", `${range.value} percent`);
     try {
       const url = await this.#pictures.url("deviation");
-      this.#compare.setOverlay(url, range.valueAsNumber / 100);
+      this.#compare.setOverlay(url, find(this.#job, "deviation"), range.valueAsNumber / 100);
     } catch (error) {
       setError(this.#error, error.message);
     }

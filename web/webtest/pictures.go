@@ -87,9 +87,10 @@ func drawAll(input []byte, o jobs.Settings) (map[string][]byte, []jobs.Object) {
 	return data, objects
 }
 
-// heat is a map of deviations: warm in the middle.
+// heat is a map of deviations, warm in the middle, with a white legend below.
 func heat(r image.Rectangle, seed uint64) image.Image {
-	img := image.NewRGBA(r)
+	img := image.NewRGBA(image.Rect(0, 0, r.Dx(), r.Dy()+20))
+	draw.Draw(img, img.Bounds(), image.White, image.Point{}, draw.Src)
 	for y := range r.Dy() {
 		for x := range r.Dx() {
 			dx, dy := float64(x)/float64(r.Dx())-0.5, float64(y)/float64(r.Dy())-0.5
