@@ -200,6 +200,9 @@ func WriteFile(path string, img *Image) error {
 	return err
 }
 
+// NewImage makes a black image without alpha, of 8 bits a sample.
+func NewImage(width, height int) *Image { return imageio.New(width, height) }
+
 // FromImage converts an image of the standard library, with its alpha. The way
 // back is the method NRGBA of Image.
 func FromImage(src image.Image) (*Image, error) { return imageio.FromImage(src) }

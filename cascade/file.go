@@ -46,6 +46,11 @@ type Stage struct {
 	Consistent  *bool   `toml:"consistent"`
 }
 
+// Apply returns options with the stage's settings where they are zero.
+func (s Stage) Apply(o upscale.Options) upscale.Options {
+	return upscale.Stage{Options: s.options()}.Apply(o)
+}
+
 // options are the settings as package upscale takes them.
 func (s Stage) options() upscale.Options {
 	return upscale.Options{

@@ -335,7 +335,7 @@ func TestNothingUsable(t *testing.T) {
 func TestOptionsAreChecked(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"size":  func(o *Options) { o.Size = 18 },
-		"scale": func(o *Options) { o.Scale = 1 },
+		"scale": func(o *Options) { o.Scale = 0 },
 		"batch": func(o *Options) { o.Batch = 0 },
 		"fit":   func(o *Options) { o.Fit = "stretch" },
 		"cache": func(o *Options) { o.CacheBytes = -1 },

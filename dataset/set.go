@@ -27,7 +27,8 @@ const DefaultCacheBytes = 1536 << 20
 type Options struct {
 	// Size is the side of the high-resolution crops in pixels, a multiple of Scale.
 	Size int
-	// Scale is how many times smaller the low-resolution image is: 2 to 64.
+	// Scale is how many times smaller the low-resolution image is: 1 (the condition is
+	// the crop itself, for those who use none) to 64.
 	Scale int
 	// Batch is the number of examples in a batch.
 	Batch int
@@ -39,6 +40,8 @@ type Options struct {
 	Flip, Rotate bool
 	// Quantise rounds the enlarged low-resolution image to 8 bits, as data sets prepared as files have it.
 	Quantise bool
+	// Exclude names images to leave out, as in [Set.Names]; each must be there.
+	Exclude []string
 	// CacheBytes bounds the memory for decoded images; those that do not fit are decoded again every time. Zero means
 	// DefaultCacheBytes.
 	CacheBytes int64
@@ -61,8 +64,8 @@ type Options struct {
 // Validate says which option is wrong.
 func (o Options) Validate() error {
 	switch {
-	case o.Scale < 2 || o.Scale > 64:
-		return fmt.Errorf("scale %d: want 2 to 64", o.Scale)
+	case o.Scale < 1 || o.Scale > 64:
+		return fmt.Errorf("scale %d: want 1 to 64", o.Scale)
 	case o.Size < o.Scale || o.Size > 4096 || o.Size%o.Scale != 0:
 		return fmt.Errorf("crop size %d: want a multiple of the scale %d, at most 4096", o.Size, o.Scale)
 	case o.Batch < 1 || o.Batch > 1<<16:
@@ -105,6 +108,9 @@ func Open(paths []string, opt Options) (*Set, error) {
 		return nil, fmt.Errorf("open data set: %w", err)
 	}
 	sources, err := list(paths)
+	if err == nil && len(opt.Exclude) > 0 {
+		sources, err = exclude(sources, opt.Exclude)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open data set: %w", err)
 	}

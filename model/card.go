@@ -34,6 +34,9 @@ type Card struct {
 	// Regression tells that the model makes its result in one call, see
 	// [ObjectiveRegression].
 	Regression bool `json:"regression,omitempty"`
+	// Unconditional tells that the model makes images from noise alone, see
+	// [Config.Unconditional].
+	Unconditional bool `json:"unconditional,omitempty"`
 	// Files identifies what is described, as pairs of a name and a digest, and
 	// Pictures lie beside the card; both belong to a published card and not to the
 	// record in a model file.
@@ -65,8 +68,8 @@ type CardPicture struct{ File, Caption string }
 const cardText = `---
 license: {{yaml (or .Licence "unknown")}}
 library_name: sr3
-pipeline_tag: image-to-image
-tags: [super-resolution, {{if .Regression}}regression{{else}}diffusion{{end}}, sr3]
+pipeline_tag: {{if .Unconditional}}unconditional-image-generation{{else}}image-to-image{{end}}
+tags: [{{if not .Unconditional}}super-resolution, {{end}}{{if .Regression}}regression{{else}}diffusion{{end}}, sr3]
 {{- if .Data}}
 datasets:
 {{- range names .Data}}
@@ -82,7 +85,8 @@ datasets:
 {{end -}}
 | | |
 |---|---|
-| scale | {{if .Scale}}x{{.Scale}}{{else}}unknown{{end}} |
+{{if not .Unconditional}}| scale | {{if .Scale}}x{{.Scale}}{{else}}unknown{{end}} |
+{{end -}}
 {{if .Regression}}| kind | regression: one call of the network, nothing is refined |
 {{end -}}
 | network | {{cell (or .Network "unknown")}} |
@@ -144,6 +148,8 @@ Compute: {{.}}
 {{end -}}
 {{if .Regression -}}
 - Detail that the input does not determine comes out as the mean of what it could be: blurred. The same image gives the same result.
+{{- else if .Unconditional -}}
+- Everything is made up. Nobody and nothing that the images show exists, and what the training images hold too often comes out too often.
 {{- else -}}
 - Detail that the input does not determine is made up: two runs with different seeds differ.
 {{- end}} Do not use the output as evidence of what was there.

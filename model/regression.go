@@ -22,6 +22,10 @@ const (
 // refining it.
 func (c Config) Regression() bool { return c.Objective == ObjectiveRegression }
 
+// Unconditional reports whether the network sees the noisy image alone: the model
+// makes images from noise and enlarges none.
+func (c Config) Unconditional() bool { return c.Network.InChannels == c.Network.OutChannels }
+
 // RegressionInputs sets what the network of a regression is given beside the
 // condition, in training as later: it is that of a refinement, and gets zeros in
 // the place of the noisy image and of its noise level (or timestep). The paper

@@ -27,12 +27,15 @@ func (r *run) card(chosen string) model.Card {
 	if c.regression() {
 		summary = "The Regression baseline of the SR3 paper: the same kind of network as a model that refines, trained to map the image enlarged by bicubic to the result in one call.\n\n" + summary
 	}
+	if c.unconditional() {
+		summary = "An unconditional diffusion model: it makes images from noise alone (DDPM; the start of the cascades of the SR3 paper, section 4.3).\n\n" + summary
+	}
 	if chosen != "" {
 		summary += " " + chosen
 	}
 	card := model.Card{
 		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
-		Summary: summary, Regression: c.regression(), Limits: inputLimits(modelCondition(c)),
+		Summary: summary, Regression: c.regression(), Unconditional: c.unconditional(), Limits: inputLimits(modelCondition(c)),
 		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
 	}
 	if r.predictor != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/diffusion"
@@ -20,6 +21,9 @@ const (
 	// with nothing in place of the noisy image (model.RegressionInputs). It predicts x0 whatever the configuration
 	// says, and the best weights are those with the highest PSNR on validation images instead of the lowest loss.
 	ObjectiveRegression = model.ObjectiveRegression
+	// ObjectiveUnconditional learns to make images from noise alone, without a condition (DDPM; the start of the paper's
+	// cascades, section 4.3): the network has 3 input channels, and the scale is 1.
+	ObjectiveUnconditional = "unconditional"
 )
 
 // The values of TrainConfig.Decay.
@@ -44,7 +48,7 @@ type Config struct {
 type ModelConfig struct {
 	// Name is what the model will be called.
 	Name string `toml:"name"`
-	// Scale is how many times larger an image becomes: 2 to 64.
+	// Scale is how many times larger an image becomes: 2 to 64; 1 without a condition.
 	Scale int `toml:"scale"`
 	// Preset, when reading a file, starts from a named network of package unet instead of the default; the other fields
 	// then change it. It is empty in a resolved configuration.
@@ -100,6 +104,9 @@ type DataConfig struct {
 	CacheMB int `toml:"cache_mb"`
 	// Workers is the number of goroutines that prepare batches while others compute.
 	Workers int `toml:"workers"`
+	// Exclude is a file with the names of images in Dirs to leave out, one a line, such as "sr3 dataset overlap"
+	// writes; empty for none.
+	Exclude string `toml:"exclude"`
 	// Manifest is a table of the images (see dataset.Manifest), for the card; empty for every manifest.tsv in the
 	// folders of the images or one above. Verify compares the SHA-256 of all images with it, however many there are;
 	// sets of up to 4 GiB are always compared.
@@ -109,7 +116,7 @@ type DataConfig struct {
 
 // TrainConfig is the section [train].
 type TrainConfig struct {
-	// Objective is "sr3" or "regression".
+	// Objective is "sr3", "regression" or "unconditional".
 	Objective string `toml:"objective"`
 	// Steps is the number of optimiser steps of the whole run.
 	Steps int `toml:"steps"`
@@ -197,7 +204,11 @@ func (c Config) checkModel() error {
 		return fmt.Errorf("[model]: %w", err)
 	}
 	switch {
-	case m.Scale < 2 || m.Scale > 64:
+	case c.unconditional() && (m.InChannels != 3 || m.Scale != 1):
+		return fmt.Errorf("train.objective = %s: want model.in_channels = 3 and model.scale = 1, not %d and %d", ObjectiveUnconditional, m.InChannels, m.Scale)
+	case c.unconditional() && m.AugmentLevels > 0:
+		return fmt.Errorf("train.objective = %s: there is no condition that could lose anything; want model.augment_levels = 0", ObjectiveUnconditional)
+	case !c.unconditional() && (m.Scale < 2 || m.Scale > 64):
 		return fmt.Errorf("model.scale = %d: want 2 to 64", m.Scale)
 	case m.OutChannels != 3 || m.InChannels != 3 && m.InChannels != 6:
 		return fmt.Errorf("model.in_channels = %d, model.out_channels = %d: want 6 and 3 (condition and noisy image, RGB), or 3 and 3 without a condition",
@@ -210,6 +221,8 @@ func (c Config) checkModel() error {
 		return fmt.Errorf("model.predictor = %q: it makes the condition, which cannot be quantised; want data.quantise = false", m.Predictor)
 	case m.InChannels == 3 && c.Diffusion.Residual != 0:
 		return fmt.Errorf("diffusion.residual = %v: a network without a condition must make the whole image; want 0", c.Diffusion.Residual)
+	case m.InChannels == 3 && !c.unconditional():
+		return fmt.Errorf("model.in_channels = 3: a network without a condition; want train.objective = %s", ObjectiveUnconditional)
 	}
 	return nil
 }
@@ -258,7 +271,7 @@ func (c Config) checkTrain() error {
 		}
 	}
 	share := func(v float64) bool { return v >= 0 && v < 1 }
-	want(slices.Contains([]string{ObjectiveSR3, ObjectiveRegression}, t.Objective), "objective", t.Objective, "sr3 or regression")
+	want(slices.Contains(Objectives(), t.Objective), "objective", t.Objective, strings.Join(Objectives(), ", "))
 	want(slices.Contains([]string{DecayConstant, DecayCosine}, t.Decay), "decay", t.Decay, "constant or cosine")
 	want(t.Steps >= 1 && t.Steps <= 1<<31, "steps", t.Steps, "1 to 2^31")
 	want(t.Batch >= 1 && t.Batch <= 1<<16, "batch", t.Batch, "1 to 65536")
@@ -290,6 +303,14 @@ func (c Config) checkTrain() error {
 
 // regression reports whether the objective is that of a single call.
 func (c Config) regression() bool { return c.Train.Objective == ObjectiveRegression }
+
+// unconditional reports whether images are made from noise alone.
+func (c Config) unconditional() bool { return c.Train.Objective == ObjectiveUnconditional }
+
+// Objectives are the names that train.objective may have.
+func Objectives() []string {
+	return []string{ObjectiveSR3, ObjectiveRegression, ObjectiveUnconditional}
+}
 
 // sampleSize is the side of the pictures.
 func (c Config) sampleSize() int {

@@ -100,9 +100,13 @@ func (c *Config) AdoptModel(m *model.Model) {
 	c.Data.Crop, c.Train.SampleSize = m.Config.Network.ImageSize, 0
 	d := m.Config.Diffusion
 	c.Diffusion.Loss, c.Diffusion.Residual = d.Loss, d.Residual
-	if m.Config.Regression() {
+	switch {
+	case m.Config.Regression():
 		c.Train.Objective = ObjectiveRegression
-	} else {
+	case m.Config.Unconditional():
+		c.Train.Objective = ObjectiveUnconditional
+	}
+	if !m.Config.Regression() {
 		c.Diffusion.Prediction, c.Diffusion.GammaDraw = d.Prediction, d.GammaDraw
 		if len(d.Betas) == 0 {
 			c.Diffusion.Schedule = d.Schedule

@@ -216,6 +216,11 @@ func (r *run) openData() error {
 	if opt.Enlarge, r.free, err = predictorHook(r.predictor, r.cfg.Model.Scale); err != nil {
 		return err
 	}
+	if file := r.cfg.Data.Exclude; file != "" {
+		if opt.Exclude, err = dataset.ReadNames(file); err != nil {
+			return fmt.Errorf("data.exclude: %w", err)
+		}
+	}
 	set, err := dataset.Open(r.cfg.Data.Dirs, opt)
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ func newSampler(cfg Config, s *state, data dataset.Options) (*sampler, error) {
 	out := &sampler{cfg: cfg, state: s, vars: cpu.NewVariables()}
 	dirs := cfg.Data.Val
 	if len(dirs) > 0 {
+		data.Exclude = nil // names of other images
 		opt := data
 		opt.Batch, opt.Seed, opt.Flip, opt.Rotate = cfg.microBatch(), sampleSeed, false, false
 		set, err := dataset.Open(dirs, opt)
@@ -86,14 +87,16 @@ func (r *run) sample(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("draw pictures: %w", err)
 	}
-	grid := newGrid(s.pictures, images)
+	grid := newGrid(s.pictures, s.columns(images)...)
 	data, err := grid.png()
 	if err != nil {
 		return fmt.Errorf("draw pictures: %w", err)
 	}
 	r.journal.picture(r.state.step, grid.width, grid.height, data)
-	if rec.SamplePSNR, rec.BicubicPSNR, err = s.psnr(images); err != nil {
-		return err
+	if !r.cfg.unconditional() { // there is nothing to compare with
+		if rec.SamplePSNR, rec.BicubicPSNR, err = s.psnr(images); err != nil {
+			return err
+		}
 	}
 	if r.predictor != nil {
 		rec.BicubicPSNR, rec.PredictorPSNR = 0, rec.BicubicPSNR
@@ -233,7 +236,16 @@ func (s *sampler) close() {
 	}
 }
 
-// grid is a picture of rows of three: the low-resolution image enlarged, the sample, the truth.
+// columns are what is drawn side by side: the low-resolution image enlarged, the sample, the truth; only the sample
+// where it comes from noise alone.
+func (s *sampler) columns(samples []float32) [][]float32 {
+	if s.cfg.unconditional() {
+		return [][]float32{samples}
+	}
+	return [][]float32{s.pictures.X, samples, s.pictures.HR}
+}
+
+// grid is a picture of rows of images.
 type grid struct {
 	width, height int
 	img           *image.NRGBA
@@ -241,13 +253,13 @@ type grid struct {
 
 const gridGap = 4 // white pixels between pictures
 
-func newGrid(b *dataset.Batch, samples []float32) grid {
-	g := grid{width: 3*b.W + 2*gridGap, height: b.N*b.H + (b.N-1)*gridGap}
+func newGrid(b *dataset.Batch, columns ...[]float32) grid {
+	g := grid{width: len(columns)*(b.W+gridGap) - gridGap, height: b.N*b.H + (b.N-1)*gridGap}
 	g.img = image.NewNRGBA(image.Rect(0, 0, g.width, g.height))
 	for i := range g.img.Pix {
 		g.img.Pix[i] = 255
 	}
-	for column, values := range [][]float32{b.X, samples, b.HR} {
+	for column, values := range columns {
 		pix := toBytes(values)
 		for row := range b.N * b.H {
 			at := g.img.PixOffset(column*(b.W+gridGap), row+row/b.H*gridGap)

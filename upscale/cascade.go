@@ -31,17 +31,22 @@ type Stage struct {
 	Options Options
 }
 
-// options are those of a call for this stage. A regression between refinements
-// takes none of those that say how to refine.
-func (c *Cascade) options(s Stage, o Options) Options {
+// Apply returns the options of a call with the stage's own where those are zero.
+func (s Stage) Apply(o Options) Options {
 	own := s.Options
-	if s.Upscaler.cfg.Regression() && c.refines() {
-		o.Steps, o.Sampler, o.Schedule, o.Variance, o.Eta, o.Temperature, o.Seed = 0, "", "", "", 0, 0, 0
-	}
 	o.Steps, o.Sampler, o.Schedule = first(o.Steps, own.Steps), first(o.Sampler, own.Sampler), first(o.Schedule, own.Schedule)
 	o.Variance, o.Eta, o.Temperature = first(o.Variance, own.Variance), first(o.Eta, own.Eta), first(o.Temperature, own.Temperature)
 	o.Consistent, o.Tile = first(o.Consistent, own.Consistent), first(o.Tile, own.Tile)
 	return o
+}
+
+// options are those of a call for a stage. A regression between refinements takes
+// none of those that say how to refine.
+func (c *Cascade) options(s Stage, o Options) Options {
+	if s.Upscaler.cfg.Regression() && c.refines() {
+		o.Steps, o.Sampler, o.Schedule, o.Variance, o.Eta, o.Temperature, o.Seed = 0, "", "", "", 0, 0, 0
+	}
+	return s.Apply(o)
 }
 
 // NewCascade joins models, the first of which sees the image. There must be one at

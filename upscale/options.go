@@ -112,6 +112,10 @@ type Step struct {
 	// copy of the image, so it is made only when asked for, and can be asked for
 	// during the callback alone.
 	Preview func() *imageio.Image
+	// Noisy is the same for y_t, the image that is still noisy, as it is seen: where
+	// the network refines a residual, what it belongs to is added as far as the noise
+	// level says, and the noise is as small as the residual is enlarged.
+	Noisy func() *imageio.Image
 }
 
 // Report says how a result was made. With the model of that digest, the image

@@ -1,6 +1,10 @@
 package upscale
 
-import "github.com/sr3-go/sr3/internal/parallel"
+import (
+	"github.com/sr3-go/sr3/diffusion"
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/internal/parallel"
+)
 
 // residual is the relation between the image hr and what is diffused, y0. With a
 // factor f, y0 = f * (hr - x): the network draws what bicubic enlargement lacks,
@@ -43,6 +47,21 @@ func (r residual) image(dst, y0 []float32) {
 			dst[lo+i] = r.x[lo+i] + v/r.factor
 		}
 	})
+}
+
+// picture is what y at a noise level looks like as an image of a size: of y =
+// sqrt(gamma) y0 + noise, with y0 = f (hr - x), it is sqrt(gamma) hr + noise / f.
+func (r residual) picture(y []float32, gamma diffusion.Gamma, s size) *imageio.Image {
+	pix := make([]float32, len(y))
+	copy(pix, y)
+	if r.factor != 0 {
+		alpha := float32(gamma.Alpha())
+		for i, v := range y {
+			pix[i] = alpha*r.x[i] + v/r.factor
+		}
+	}
+	clamp(pix, -1, 1)
+	return &imageio.Image{Width: s.w, Height: s.h, Pix: pix, Depth: 8}
 }
 
 // clamp changes y0 so that the image it stands for lies in [-1, 1].

@@ -202,12 +202,8 @@ func (r *run) stepCallback(pass int, target residual) func(refine.Step) {
 	return func(step refine.Step) {
 		r.o.OnStep(Step{
 			Pass: r.before + pass + 1, Passes: r.all, Index: step.Index + 1, Steps: step.Steps, Gamma: step.Gamma,
-			Preview: func() *imageio.Image {
-				pix := make([]float32, len(step.Y0))
-				target.image(pix, step.Y0)
-				clamp(pix, -1, 1)
-				return &imageio.Image{Width: s.w, Height: s.h, Pix: pix, Depth: 8}
-			},
+			Preview: func() *imageio.Image { return target.picture(step.Y0, 1, s) },
+			Noisy:   func() *imageio.Image { return target.picture(step.Y, step.Gamma, s) },
 		})
 	}
 }

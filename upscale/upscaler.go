@@ -40,12 +40,20 @@ type networkKey struct{ height, width, threads int }
 // New prepares a model. Weights that do not fit the model's configuration, or
 // hold NaN, are an error.
 func New(m *model.Model) (*Upscaler, error) {
-	vars, err := variablesOf(m.Config.Network, m.Weights)
-	if err != nil {
-		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
+	if m.Config.Unconditional() {
+		return nil, fmt.Errorf("model %s makes images from noise alone and enlarges none; see \"sr3 sample\"", m.Config.Name)
 	}
 	if m.Config.Scale < 2 {
 		return nil, fmt.Errorf("model %s: its scale is %d, so it does not enlarge images (0: not known; say it when importing)", m.Config.Name, m.Config.Scale)
+	}
+	return prepare(m)
+}
+
+// prepare is New for any model.
+func prepare(m *model.Model) (*Upscaler, error) {
+	vars, err := variablesOf(m.Config.Network, m.Weights)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", m.Config.Name, err)
 	}
 	levelOf, err := noiseLevel(m.Config)
 	if err != nil {

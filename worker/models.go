@@ -226,11 +226,7 @@ func read(name string, file stamp) (*openModel, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the model %s cannot be used: %w", name, err)
 	}
-	o := &openModel{name: name, stamp: file, up: up, info: describe(name, loaded)}
-	for part := loaded; part != nil; part = part.Predictor {
-		o.bytes += 4 * part.Parameters()
-	}
-	return o, nil
+	return &openModel{name: name, stamp: file, bytes: 4 * loaded.Parameters(), up: up, info: describe(name, loaded)}, nil
 }
 
 // hide takes a path out of an error's text.

@@ -31,6 +31,8 @@ var walls = map[string]struct {
 	"baseline":       {[]string{module + "/internal/eval", module + "/internal/cli", module + "/train"}, "methods know nothing of what measures them"},
 	"jobs":           {[]string{module + "/upscale", module + "/worker", module + "/server", module + "/imageio"}, "the queue knows no images and nothing of who fills and empties it"},
 	"worker":         {[]string{module + "/server", module + "/web", "github.com/nats-io"}, "work is the same behind any queue and without HTTP"},
+	"foolrate":       {[]string{module + "/study", module + "/imageio", "net/http", "os"}, "the arithmetic of studies knows no files, no images and no network"},
+	"study":          {[]string{module + "/internal/cli", module + "/baseline", module + "/unet", module + "/upscale"}, "a study shows images and does not make them"},
 	"metric":         {[]string{module + "/imageio", module + "/train"}, "metrics work on plain slices and graphs"},
 }
 

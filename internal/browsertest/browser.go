@@ -48,10 +48,13 @@ type Browser struct {
 }
 
 // Start runs a headless browser until the test ends, or skips the test where there is
-// none. The browser resolves no host names: it reaches servers on 127.0.0.1 alone.
+// none, or where tests are asked to be short. The browser resolves no host names: it reaches servers on 127.0.0.1 alone.
 // Pages of one browser do not share storage; subtests may share the browser.
 func Start(t testing.TB) *Browser {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("browsers take too long for short tests")
+	}
 	path, ok := Find()
 	if !ok {
 		t.Skipf("no browser: install chromium, or name one in %s", EnvBrowser)

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // Patience is how long a page may take to do what a test waits for.
@@ -176,7 +177,7 @@ func (p *Page) Press(keys string, modifiers ...chromedp.Modifier) {
 // Fill replaces the text of a field as a reader would.
 func (p *Page) Fill(css, text string) {
 	p.t.Helper()
-	p.Do(chromedp.Focus(chromedp.CSS(css)), chromedp.KeyEvent("a", chromedp.KeyModifiers(chromedp.Modifier(2))), chromedp.KeyEvent(text))
+	p.Do(chromedp.Focus(chromedp.CSS(css)), chromedp.KeyEvent("a", chromedp.KeyModifiers(kb.ModifierCtrl)), chromedp.KeyEvent(text))
 }
 
 // Upload chooses files in a file field.

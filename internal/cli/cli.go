@@ -98,7 +98,12 @@ A file as the first argument means "sr3 upscale FILE".`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
-	root.AddCommand(newUpscale(s), newTrain(s), newInspect(s), newMetrics(s), newEval(s), newModel(s), newSchedule(s), newBench(s), newDoctor(s), newWorker(s), newVersion(s))
+	root.AddCommand(
+		newUpscale(s), newSample(s), newServe(s), newWorker(s),
+		newTrain(s), newDataset(s), newModel(s), newSchedule(s),
+		newEval(s), newStudy(s), newMetrics(s), newInspect(s),
+		newBench(s), newDoctor(s), newVersion(s),
+	)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -59,6 +61,9 @@ maps the enlarged image to the result in one call, with the mean squared error. 
 --val, best.safetensors is the model that had the highest PSNR on held-out images
 (of a refinement: the lowest loss).
 
+--objective unconditional trains a network that makes images from noise alone, such as
+the start of a cascade; "sr3 sample" draws from it.
+
 --predictor MODEL trains a network that refines what such a regression leaves out,
 instead of what bicubic enlargement does: the regression's result is the condition,
 and the residual target is relative to it. The trained model holds both.
@@ -89,7 +94,7 @@ of a clean one.`,
 	fl.StringVar(&f.predictor, "predictor", "", "refine what this regression leaves out; short for --set model.predictor=MODEL")
 	fl.StringVar(&f.opt, "optimizer", "", "with --init: go on with the Adam state that PyTorch saved beside the weights (I..._opt.pth)")
 	fl.IntVar(&f.shardMB, "shard-mb", 0, "also write the state as files of at most so many MiB")
-	fl.StringVar(&f.objective, "objective", "", "sr3 (the default) or regression, short for --set train.objective=NAME")
+	fl.StringVar(&f.objective, "objective", "", "sr3 (the default), regression or unconditional: sets train.objective and what it asks of the network")
 	fl.IntVar(&f.steps, "steps", 0, "number of steps, short for --set train.steps=N")
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
@@ -145,7 +150,7 @@ func (f *trainFlags) run(cmd *cobra.Command, s *streams) error {
 	if err != nil || f.dryRun {
 		return err
 	}
-	return f.announce(s, result)
+	return f.announce(s, result, cfg.Train.Objective == train.ObjectiveUnconditional)
 }
 
 // load reads the configuration and checks the flags.
@@ -154,10 +159,14 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 		return train.Config{}, usagef("--out is needed: the run directory")
 	}
 	if cmd.Flags().Changed("objective") {
-		if f.objective != train.ObjectiveSR3 && f.objective != train.ObjectiveRegression {
-			return train.Config{}, usagef("--objective %s: want %s or %s", f.objective, train.ObjectiveSR3, train.ObjectiveRegression)
+		if !slices.Contains(train.Objectives(), f.objective) {
+			return train.Config{}, usagef("--objective %s: want %s", f.objective, strings.Join(train.Objectives(), ", "))
 		}
-		f.sets = append(f.sets, "train.objective="+f.objective)
+		sets := []string{"train.objective=" + f.objective}
+		if f.objective == train.ObjectiveUnconditional {
+			sets = append(sets, "model.in_channels=3", "model.scale=1", "diffusion.residual=0")
+		}
+		f.sets = append(sets, f.sets...) // what is said of a setting by its name comes after
 	}
 	if cmd.Flags().Changed("steps") {
 		f.sets = append(f.sets, fmt.Sprintf("train.steps=%d", f.steps))
@@ -187,12 +196,16 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	return cfg, nil
 }
 
-func (f *trainFlags) announce(s *streams, r train.Result) error {
+func (f *trainFlags) announce(s *streams, r train.Result, unconditional bool) error {
 	if f.json {
 		return writeJSON(s.out, trainEvent{Event: "done", Step: r.Step, Loss: r.Loss, Images: r.Images, Checkpoint: r.Checkpoint, Model: r.Model})
 	}
 	if r.Model != "" {
-		_, err := fmt.Fprintf(s.out, "%s  %d steps, %d images, loss %.4f\nTry it: sr3 upscale photo.jpg -n %s\n", r.Model, r.Step, r.Images, r.Loss, r.Model)
+		try := "upscale photo.jpg"
+		if unconditional {
+			try = "sample"
+		}
+		_, err := fmt.Fprintf(s.out, "%s  %d steps, %d images, loss %.4f\nTry it: sr3 %s -n %s\n", r.Model, r.Step, r.Images, r.Loss, try, r.Model)
 		return err
 	}
 	return nil

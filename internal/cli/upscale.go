@@ -290,15 +290,29 @@ func (f *upscaleFlags) open() (*sr3.Upscaler, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(f.steps) > 1 {
-		if len(f.steps) != len(c.Stages) {
-			return nil, usagef("--steps has %s for %s; want one number, or one for each", plural(len(f.steps), "number"), plural(len(c.Stages), "model"))
-		}
-		for i, n := range f.steps {
-			c.Stages[i].Steps = n
-		}
+	if err := f.spread(c); err != nil {
+		return nil, err
 	}
-	return sr3.OpenCascade(c, func(name string) (*model.Model, error) { return openModel(name, f.modelsDir) })
+	return sr3.OpenCascade(c, f.finder())
+}
+
+// finder finds models by name.
+func (f *upscaleFlags) finder() func(name string) (*model.Model, error) {
+	return func(name string) (*model.Model, error) { return openModel(name, f.modelsDir) }
+}
+
+// spread gives each model of a cascade its number of --steps.
+func (f *upscaleFlags) spread(c *cascade.Cascade) error {
+	if len(f.steps) < 2 {
+		return nil
+	}
+	if len(f.steps) != len(c.Stages) {
+		return usagef("--steps has %s for %s; want one number, or one for each", plural(len(f.steps), "number"), plural(len(c.Stages), "model"))
+	}
+	for i, n := range f.steps {
+		c.Stages[i].Steps = n
+	}
+	return nil
 }
 
 // suffix is what the names of results beside their inputs get.

@@ -1,0 +1,351 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sr3-go/sr3"
+	"github.com/sr3-go/sr3/cascade"
+	"github.com/sr3-go/sr3/imageio"
+	"github.com/sr3-go/sr3/internal/runfiles"
+	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
+)
+
+// sampleFlags are the settings of "sr3 sample".
+type sampleFlags struct {
+	upscaleFlags
+	count   int
+	size    int
+	columns int
+	process bool
+	frames  int
+}
+
+func newSample(s *streams) *cobra.Command {
+	f := &sampleFlags{}
+	cmd := &cobra.Command{
+		Use:   "sample [IMAGE...] [flags]",
+		Short: "Draw several results side by side, make images from noise, show the refinement",
+		Long: `sample draws --count results and puts them on one picture.
+
+With images, each gets a row: the image itself, enlarged without smoothing, and its
+draws, with the seeds from --seed on. Without images the model must be an
+unconditional one (sr3 train --objective unconditional); it makes images from noise
+alone, and models after it, joined by commas, enlarge them: a cascade that begins with
+nothing.
+
+--process shows how a result comes about instead: a row for each draw, with the noisy
+image y_t at --frames noise levels from the noisiest to the result. Where a network
+refines what bicubic enlargement or a predictor leaves out, the noise looks as faint
+as that is.
+
+If -o names a folder (it exists, or ends in a slash), every picture is written to a
+file of its own instead: 0000.png and so on.`,
+		Example: `  sr3 sample face.png -n face-16-128 --count 6 -o draws.png
+  sr3 sample photo.jpg --process --frames 8 -o process.png
+  sr3 sample -n ddpm-64 --count 64 --seed 1 -o grid.png
+  sr3 sample -n ddpm-64,face-64-256 --count 4 --steps 200,20 -o faces/`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.inputs = args
+			return f.run(cmd, s)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func (f *sampleFlags) register(cmd *cobra.Command) {
+	fl, o := cmd.Flags(), &f.options
+	fl.StringVarP(&f.output, "output", "o", "samples.png", "picture to write, or a folder")
+	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file; several joined by commas, or a cascade file, one after the other")
+	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	fl.IntVar(&f.count, "count", 0, "draws: of each image (default 4), or from noise (default 16)")
+	fl.IntVar(&f.size, "size", 0, "side of images made from noise, in pixels, before they are enlarged (default: what the model was trained on)")
+	fl.IntVar(&f.columns, "columns", 0, "images in a row, of those made from noise (default: about as many as rows)")
+	fl.BoolVar(&f.process, "process", false, "show how each draw comes about: y_t from the noisiest to the result")
+	fl.IntVar(&f.frames, "frames", 8, "pictures in a row of --process")
+	fl.Float64VarP(&o.Scale, "scale", "s", 0, "how many times larger images become (default: the model's)")
+	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for several models one number, or one for each (default: the model's)")
+	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
+	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
+	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 (none) to 1 (default: the model's)")
+	fl.Float64Var(&o.Temperature, "temperature", 0, "scale of the noise, to 2 (default: the model's)")
+	fl.StringVar(&f.seed, "seed", "0", "number that chooses the first draw; -1 draws one and prints it")
+	addThreads(fl, &o.Threads)
+	fl.BoolVar(&f.overwrite, "overwrite", false, "replace outputs that exist")
+	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
+	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
+}
+
+// run carries the command out.
+func (f *sampleFlags) run(cmd *cobra.Command, s *streams) error {
+	if err := f.check(cmd); err != nil {
+		return err
+	}
+	source, err := f.source()
+	if err != nil {
+		return err
+	}
+	defer source.close()
+	p := &sampling{sampleFlags: f, streams: s, source: source, meter: newMeter(s.err, f.quiet || f.json)}
+	if f.seed == "-1" && !f.json {
+		fmt.Fprintf(s.err, "sr3: seed %d\n", f.options.Seed)
+	}
+	return p.run(cmd.Context())
+}
+
+// check finds what is wrong with the flags.
+func (f *sampleFlags) check(cmd *cobra.Command) error {
+	for _, c := range []struct {
+		flag  string
+		value int
+	}{{"count", f.count}, {"size", f.size}, {"columns", f.columns}, {"frames", f.frames}} {
+		if c.value < 0 || cmd.Flags().Changed(c.flag) && c.value == 0 {
+			return usagef("--%s %d: want a positive number", c.flag, c.value)
+		}
+	}
+	if len(f.inputs) > 0 && (f.size > 0 || f.columns > 0) {
+		return usagef("--size and --columns are for images made from noise; images have sizes and rows of their own")
+	}
+	if f.process && f.frames < 2 {
+		return usagef("--frames %d: want 2 or more", f.frames)
+	}
+	if f.count == 0 {
+		f.count = 16
+		if len(f.inputs) > 0 {
+			f.count = 4
+		}
+		if f.process {
+			f.count = 1
+		}
+	}
+	for _, in := range f.inputs {
+		if st, err := os.Stat(in); err != nil {
+			return fmt.Errorf("read %s: %w", in, cause(err))
+		} else if st.IsDir() {
+			return usagef("%s is a folder; give its images: %s", in, filepath.Join(in, "*.png"))
+		}
+	}
+	// What the two commands share is checked as "sr3 upscale" does it.
+	all := f.upscaleFlags
+	all.inputs, all.output, all.lost = []string{stdio}, "", inputFlags{autoValue, autoValue, autoValue}
+	if err := all.check(cmd); err != nil {
+		return err
+	}
+	f.options = all.options
+	return nil
+}
+
+// drawer is where draws come from: a model that enlarges images, or an
+// unconditional one with those that enlarge what it makes.
+type drawer struct {
+	generator *upscale.Generator // nil for images
+	enlarger  *sr3.Upscaler      // nil where nothing follows the generator
+	first     sr3.Options        // of the generator
+}
+
+// source opens the models.
+func (f *sampleFlags) source() (*drawer, error) {
+	if len(f.inputs) > 0 {
+		up, err := f.open()
+		if err != nil {
+			return nil, err
+		}
+		if err := up.Check(f.options); err != nil {
+			return nil, usagef("%w", err)
+		}
+		return &drawer{enlarger: up}, nil
+	}
+	c, err := cascade.Parse(f.model)
+	if err != nil {
+		return nil, err
+	}
+	m, err := openModel(c.Stages[0].Model, f.modelsDir)
+	if err != nil {
+		return nil, err
+	}
+	d := &drawer{}
+	if d.generator, err = upscale.NewGenerator(m); err != nil {
+		return nil, usagef("%w; give it an image, or -n an unconditional model", err)
+	}
+	if err := f.spread(c); err != nil {
+		return nil, err
+	}
+	d.first = c.Stages[0].Apply(f.options)
+	d.first.Width, d.first.Height, d.first.Scale = f.size, f.size, 0
+	if c.Stages = c.Stages[1:]; len(c.Stages) == 0 {
+		return d, nil
+	}
+	d.enlarger, err = sr3.OpenCascade(c, f.finder())
+	return d, err
+}
+
+func (d *drawer) close() {
+	if d.generator != nil {
+		d.generator.Close()
+	}
+	if d.enlarger != nil {
+		d.enlarger.Close()
+	}
+}
+
+// draw makes one draw of an image, or of noise where that is nil.
+func (d *drawer) draw(ctx context.Context, img *sr3.Image, o sr3.Options) (*sr3.Image, error) {
+	if img == nil {
+		first := d.first
+		first.Seed, first.OnStep, first.OnWindow = o.Seed, o.OnStep, o.OnWindow
+		made, _, err := d.generator.Generate(ctx, first)
+		if err != nil || d.enlarger == nil {
+			return made, err
+		}
+		img = made
+	}
+	return d.enlarger.Upscale(ctx, img, o)
+}
+
+// sampling is a run of the command.
+type sampling struct {
+	*sampleFlags
+	streams *streams
+	source  *drawer
+	meter   *meter
+
+	done, all int
+}
+
+// run makes all rows and writes them.
+func (p *sampling) run(ctx context.Context) error {
+	folder := strings.HasSuffix(p.output, "/") || strings.HasSuffix(p.output, string(filepath.Separator))
+	if st, err := os.Stat(p.output); err == nil && st.IsDir() {
+		folder = true
+	} else if err == nil && !p.overwrite {
+		return fmt.Errorf("%s exists already; give --overwrite to replace it, or another -o", p.output)
+	}
+	if !folder {
+		if _, err := imageio.FormatOf(p.output); err != nil {
+			return usagef("-o: %w", err)
+		}
+		if err := runfiles.CheckWritable(p.output); err != nil {
+			return err
+		}
+	}
+	images := make([]*sr3.Image, max(len(p.inputs), 1))
+	for i, in := range p.inputs {
+		img, err := sr3.ReadFile(in)
+		if err != nil {
+			return err
+		}
+		images[i] = img
+	}
+	p.meter.begin("sample")
+	p.all = len(images) * p.count
+	var rows [][]*sr3.Image
+	for _, img := range images {
+		made, err := p.rowsOf(ctx, img)
+		p.meter.clear()
+		if err != nil {
+			return err
+		}
+		rows = append(rows, made...)
+	}
+	if folder {
+		return p.writeAll(rows)
+	}
+	return p.write(p.output, mosaic(p.arrange(rows)))
+}
+
+// rowsOf makes the draws of one image: one row, or one for each with --process.
+func (p *sampling) rowsOf(ctx context.Context, img *sr3.Image) ([][]*sr3.Image, error) {
+	var draws []*sr3.Image
+	var rows [][]*sr3.Image
+	for i := range p.count {
+		o := p.options
+		o.Seed = upscale.DrawSeed(p.options.Seed, i)
+		o.OnWindow = func(w upscale.Progress) {
+			p.meter.update((float64(p.done)+w.Share())/float64(p.all), fmt.Sprintf("draw %d of %d", p.done+1, p.all))
+		}
+		strip := &film{frames: p.frames}
+		if p.process {
+			o.OnStep = strip.add
+		}
+		draw, err := p.source.draw(ctx, img, o)
+		if err != nil {
+			return nil, fmt.Errorf("seed %d: %w", o.Seed, err)
+		}
+		p.done++
+		draws = append(draws, draw)
+		if p.process {
+			rows = append(rows, strip.row(draw))
+		}
+	}
+	if p.process {
+		return rows, nil
+	}
+	if img != nil {
+		draws = append([]*sr3.Image{img}, draws...)
+	}
+	return [][]*sr3.Image{draws}, nil
+}
+
+// arrange breaks the only row of images made from noise into several.
+func (p *sampling) arrange(rows [][]*sr3.Image) [][]*sr3.Image {
+	if len(p.inputs) > 0 || p.process {
+		return rows
+	}
+	columns := p.columns
+	if columns == 0 {
+		for columns*columns < p.count {
+			columns++
+		}
+	}
+	var out [][]*sr3.Image
+	for all := rows[0]; len(all) > 0; {
+		n := min(columns, len(all))
+		out, all = append(out, all[:n]), all[n:]
+	}
+	return out
+}
+
+// write writes a picture and says so.
+func (p *sampling) write(path string, img *sr3.Image) error {
+	if err := sr3.WriteFile(path, img); err != nil {
+		return err
+	}
+	if p.json {
+		return writeJSON(p.streams.out, event{Event: "done", Output: path, Width: img.Width, Height: img.Height, Seed: &p.options.Seed})
+	}
+	if !p.quiet {
+		fmt.Fprintf(p.streams.out, "%s  %dx%d\n", path, img.Width, img.Height)
+	}
+	return nil
+}
+
+// writeAll writes every picture to a file of its own.
+func (p *sampling) writeAll(rows [][]*sr3.Image) error {
+	if err := makeFolder(p.output); err != nil {
+		return err
+	}
+	n := 0
+	for _, row := range rows {
+		if len(p.inputs) > 0 && !p.process {
+			row = row[1:] // the image itself is there already
+		}
+		for _, img := range row {
+			path := filepath.Join(p.output, fmt.Sprintf("%04d.png", n))
+			if _, err := os.Lstat(path); err == nil && !p.overwrite {
+				return fmt.Errorf("%s exists already; give --overwrite to replace it, or another -o", path)
+			}
+			if err := p.write(path, img); err != nil {
+				return err
+			}
+			n++
+		}
+	}
+	return nil
+}
