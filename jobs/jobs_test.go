@@ -572,3 +572,112 @@ func TestLockedAndReopened(t *testing.T) {
 		t.Error(j.State)
 	}
 }
+
+// A worker that lost its lease delivers late, while another is at work.
+func TestLateResultLoses(t *testing.T) {
+	o := quick(t.TempDir())
+	o.Lease = 10 * time.Second
+	q := openQueue(t, o)
+	release := map[int]chan struct{}{1: make(chan struct{}), 2: make(chan struct{})}
+	took := make(chan int, 2)
+	work(t, q, Worker{Parallel: 2, Do: func(_ context.Context, task *Task) error {
+		n := task.Job().Attempt
+		took <- n
+		<-release[n]
+		return task.Put(context.Background(), Object{Name: ResultImage}, []byte(fmt.Sprint("of attempt ", n)))
+	}})
+	j := submit(t, q, 1)
+	<-took
+	r, err := q.load(t.Context(), j.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(q.loseWorker(t.Context(), r), q.dropMessage(t.Context(), j.ID), q.sweepMessages(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if n := <-took; n != 2 {
+		t.Fatal("attempt", n)
+	}
+	close(release[1])
+	time.Sleep(100 * time.Millisecond)
+	if j, err := q.Get(t.Context(), j.ID); err != nil || j.State != Running {
+		t.Fatalf("the late worker ended the job: %s %v", j.State, err)
+	}
+	close(release[2])
+	await(t, q, j.ID)
+	if _, data, err := q.Result(t.Context(), j.ID, ResultImage); err != nil || string(data) != "of attempt 2" {
+		t.Errorf("%q %v", data, err)
+	}
+	checkStore(t, q, []string{j.ID})
+}
+
+// Workers elsewhere reach the embedded server with its token only.
+func TestListen(t *testing.T) {
+	o := quick(t.TempDir())
+	o.Listen = "127.0.0.1:0"
+	q := openQueue(t, o)
+	url := q.WorkerURL()
+	elsewhere := openQueue(t, Options{URL: url})
+	if got := elsewhere.settings.Load().Lease; got != o.Lease {
+		t.Errorf("the lease elsewhere is %v, want %v", got, o.Lease)
+	}
+	work(t, elsewhere, Worker{Name: "elsewhere", Do: echo})
+	if j := await(t, q, submit(t, q, 1).ID); j.State != Completed || j.Worker != "elsewhere" {
+		t.Error(j.State, j.Worker)
+	}
+	at := strings.Index(url, "@")
+	_, err := Open(t.Context(), Options{URL: "nats://" + url[at+1:]})
+	if err == nil {
+		t.Error("it lets in whoever comes")
+	}
+	_, err = Open(t.Context(), Options{URL: "nats://wrong" + url[at:]})
+	if err == nil || strings.Contains(err.Error(), "wrong@") {
+		t.Errorf("a wrong token: %v", err)
+	}
+	o.Dir, o.Listen = t.TempDir(), url[at+1:]
+	if _, err := Open(t.Context(), o); err == nil || !strings.Contains(err.Error(), "another address") {
+		t.Errorf("a port that is taken: %v", err)
+	}
+}
+
+// What a crash can leave is put in order when the store is opened again.
+func TestRecovery(t *testing.T) {
+	dir := t.TempDir()
+	q := openQueue(t, quick(dir))
+	ctx := t.Context()
+	// A request died before its record, and one before its message.
+	orphan := newID(time.Now())
+	if err := q.putBlob(ctx, inputPlace(orphan), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	unsent := submit(t, q, 1)
+	if err := q.dropMessage(ctx, unsent.ID); err != nil {
+		t.Fatal(err)
+	}
+	// A job ended, and its process died before the event; one after a useless attempt.
+	ended := submit(t, q, 2)
+	_, err := q.change(ctx, ended.ID, func(r *record) error { return r.cancel(time.Now()) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.putBlob(ctx, resultPlace(ended.ID, 1, ResultImage), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	// A worker died with a job.
+	running := submit(t, q, 3)
+	if _, err := q.change(ctx, running.ID, func(r *record) error { return r.take("dead", "dead", time.Now()) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q = openQueue(t, quick(dir))
+	if j, err := q.Get(ctx, running.ID); err != nil || j.State != Retryable || j.Fault.Code != FaultWorkerLost {
+		t.Errorf("the job of a dead worker is %s %v", j.State, err)
+	}
+	work(t, q, Worker{Do: echo})
+	await(t, q, unsent.ID)
+	await(t, q, running.ID)
+	time.Sleep(100 * time.Millisecond)
+	checkStore(t, q, []string{unsent.ID, ended.ID, running.ID})
+}

@@ -163,11 +163,16 @@ func (r *fleet) run(ctx context.Context) error {
 			err := r.image(ctx, i, j)
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.reach(i, 1, false)
-			if err == nil || ctx.Err() != nil {
+			if ctx.Err() != nil {
 				return
 			}
-			r.failed++
+			if err != nil {
+				r.failed++
+			}
+			r.reach(i, 1, false)
+			if err == nil {
+				return
+			}
 			r.meter.clear()
 			r.emit(event{Event: "error", Input: j.in, Error: err.Error()})
 			if r.list.batch {
@@ -232,7 +237,6 @@ func (r *fleet) image(ctx context.Context, i int, j job) error {
 			return err
 		}
 	}
-	start := time.Now()
 	request, err := r.request(j)
 	if err != nil {
 		return err
@@ -241,7 +245,7 @@ func (r *fleet) image(ctx context.Context, i int, j job) error {
 	if err != nil {
 		return err
 	}
-	if err := r.collect(ctx, j, done, time.Since(start)); err != nil {
+	if err := r.collect(ctx, j, done, workTime(done)); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -475,6 +479,14 @@ func (r *fleet) collectSet(ctx context.Context, j job, done jobs.Job, took time.
 	r.done++
 	r.announceSet(j, &sr3.Image{Width: mean.Width, Height: mean.Height}, report, set, nil, took)
 	return nil
+}
+
+// workTime is how long the worker took whose results a job has.
+func workTime(j jobs.Job) time.Duration {
+	if j.Started == nil || j.Finished == nil {
+		return 0
+	}
+	return j.Finished.Sub(*j.Started)
 }
 
 // writeResult writes the file of a result whole or not at all.
