@@ -49,7 +49,11 @@ func (q *Queue) putBlob(ctx context.Context, place string, data []byte) error {
 	size := int(min(blobPiece, max(1024, q.nc.MaxPayload()-8192)))
 	for i := 0; i == 0 || i*size < len(data); i++ {
 		piece := data[i*size : min(len(data), (i+1)*size)]
-		if _, err := q.js.Publish(ctx, subjectBlob+place+"."+strconv.Itoa(i), piece); err != nil {
+		err := q.insist(ctx, func(ctx context.Context) error {
+			_, err := q.js.Publish(ctx, subjectBlob+place+"."+strconv.Itoa(i), piece)
+			return err
+		})
+		if err != nil {
 			if full(err) {
 				return fmt.Errorf("%w: its store has no room", ErrFull)
 			}
@@ -83,9 +87,12 @@ func (q *Queue) getBlob(ctx context.Context, place string, o Object) ([]byte, er
 var errDamaged = errors.New("the stored image is damaged")
 
 // piece reads one message. A server of a cluster may not have it yet.
-func (q *Queue) piece(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+func (q *Queue) piece(ctx context.Context, subject string) (m *jetstream.RawStreamMsg, err error) {
 	for try := 0; ; try++ {
-		m, err := q.blobs.GetLastMsgForSubject(ctx, subject)
+		err = q.insist(ctx, func(ctx context.Context) error {
+			m, err = q.blobs.GetLastMsgForSubject(ctx, subject)
+			return err
+		})
 		if !errors.Is(err, jetstream.ErrMsgNotFound) || try == 3 || q.server != nil {
 			return m, err
 		}

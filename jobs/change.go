@@ -20,7 +20,11 @@ func (q *Queue) load(ctx context.Context, id string) (*record, error) {
 	if _, err := idTime(id); err != nil {
 		return nil, ErrNotFound
 	}
-	e, err := q.records.Get(ctx, id)
+	var e jetstream.KeyValueEntry
+	err := q.call(ctx, func(ctx context.Context) (err error) {
+		e, err = q.records.Get(ctx, id)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, ErrNotFound
 	}
@@ -43,7 +47,11 @@ func (q *Queue) store(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	revision, err := q.records.Update(ctx, r.ID, data, r.revision)
+	l := q.link.Load()
+	call, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	defer context.AfterFunc(l.over, cancel)() // whether it was stored shows when it is read
+	revision, err := q.records.Update(call, r.ID, data, r.revision)
 	if err != nil {
 		return err
 	}

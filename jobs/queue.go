@@ -91,6 +91,7 @@ type Queue struct {
 
 	view  *view
 	hub   *hub
+	link  atomic.Pointer[link]
 	stuck int // how often in a row messages were not delivered; the sweep's own
 
 	ctx     context.Context // ends with Close
@@ -113,7 +114,8 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	q := &Queue{options: o, log: o.Logger}
+	q := &Queue{options: o, log: o.Logger, view: newView()}
+	q.link.Store(newLink())
 	q.ctx, q.stop = context.WithCancel(context.Background())
 	if err := q.open(ctx); err != nil {
 		_ = q.Close()
@@ -150,7 +152,6 @@ func (q *Queue) open(ctx context.Context) error {
 		return err
 	}
 	q.hub = newHub(q)
-	q.view = newView()
 	if err := q.follow(ctx); err != nil {
 		return err
 	}
@@ -169,9 +170,8 @@ func (q *Queue) connect() error {
 		nats.Name("sr3 " + clientName()), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second), nats.Timeout(5 * time.Second),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			q.log.Info("connected to NATS again")
-			if v := q.view; v != nil {
-				v.refresh() // nobody could be heard
-			}
+			q.view.refresh() // nobody could be heard
+			q.link.Swap(newLink()).cut()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {

@@ -96,10 +96,13 @@ func (q *Queue) accept(ctx context.Context, req *Request, c *claim, now time.Tim
 	if err != nil {
 		return Job{}, false, fmt.Errorf("store the job: %w", err)
 	}
-	r.revision, err = q.records.Create(ctx, r.ID, data)
-	if errors.Is(err, jetstream.ErrKeyExists) || wrongRevision(err) { // the same request at the same time
+	err = q.call(ctx, func(ctx context.Context) (err error) {
+		r.revision, err = q.records.Create(ctx, r.ID, data)
+		return err
+	})
+	if wrongRevision(err) { // the same request at the same time, or this one before the connection was lost
 		other, err := q.load(ctx, c.ID)
-		return asJob(other), false, err
+		return asJob(other), c.key == "" && err == nil, err
 	}
 	if err != nil { // it may be stored or not; what is true shows later, and nothing is removed
 		return Job{}, false, fmt.Errorf("store the job: %w", err)

@@ -1,0 +1,110 @@
+package jobs
+
+import (
+	"context"
+	"io"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// outsideServer is a NATS server that a test can kill and start again.
+type outsideServer struct {
+	program, addr, dir string
+	cmd                *exec.Cmd
+}
+
+func newOutsideServer(t *testing.T) *outsideServer {
+	t.Helper()
+	s := &outsideServer{program: filepath.Join(t.TempDir(), "nats-server"), dir: t.TempDir()}
+	out, err := exec.Command("go", "build", "-o", s.program, "github.com/nats-io/nats-server/v2").CombinedOutput()
+	if err != nil {
+		t.Skipf("no NATS server can be built here: %v %s", err, out)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.addr = l.Addr().String()
+	_ = l.Close()
+	s.start(t)
+	t.Cleanup(s.kill)
+	return s
+}
+
+func (s *outsideServer) start(t *testing.T) {
+	t.Helper()
+	_, port, _ := net.SplitHostPort(s.addr)
+	s.cmd = exec.Command(s.program, "-a", "127.0.0.1", "-p", port, "-js", "-sd", s.dir)
+	s.cmd.Stdout, s.cmd.Stderr = io.Discard, io.Discard
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		if c, err := net.Dial("tcp", s.addr); err == nil {
+			_ = c.Close()
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Fatal("the NATS server does not answer")
+}
+
+func (s *outsideServer) kill() {
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// An external server is killed and started again in the middle of jobs, for less and
+// for more than a lease: watchers, lists and workers are there again, and no job
+// ends twice.
+func TestKilledOutsideServer(t *testing.T) {
+	srv := newOutsideServer(t)
+	o := Options{URL: "nats://" + srv.addr, Lease: time.Second, Backoff: 10 * time.Millisecond, MaxBytes: 256 << 20, Logger: testLogger()}
+	front, back := openQueue(t, o), openQueue(t, Options{URL: o.URL, Logger: testLogger()})
+	var tries atomic.Int32
+	work(t, back, Worker{Name: "w", Parallel: 3, Do: func(ctx context.Context, t *Task) error {
+		tries.Add(1)
+		time.Sleep(30 * time.Millisecond)
+		return echo(ctx, t)
+	}})
+	var ids []string
+	for i := range 60 {
+		ids = append(ids, submit(t, front, i).ID)
+	}
+	events, err := front.Watch(t.Context(), ids[59])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, down := range []time.Duration{0, 1500 * time.Millisecond} {
+		time.Sleep(300 * time.Millisecond)
+		srv.kill()
+		time.Sleep(down)
+		srv.start(t)
+	}
+	start := time.Now()
+	var last Job
+	for e := range events {
+		last = e.Job
+	}
+	if last.State != Completed {
+		t.Errorf("the watcher saw %s last", last.State)
+	}
+	for _, id := range ids {
+		if j := await(t, front, id); j.State != Completed {
+			t.Errorf("job %s: %s %v", id, j.State, j.Fault)
+		}
+	}
+	t.Logf("all done %v after the server came back, in %d attempts", time.Since(start), tries.Load())
+	time.Sleep(time.Second)
+	checkStore(t, front, ids)
+	checkOnce(t, front, len(ids))
+	for _, q := range []*Queue{front, back} {
+		if s, err := q.Stats(t.Context()); err != nil || s.States[Completed] != 60 || s.Waiting+s.Running != 0 {
+			t.Errorf("%+v %v", s, err)
+		}
+	}
+}
