@@ -104,14 +104,21 @@ func (q *Queue) piece(ctx context.Context, subject string) (m *jetstream.RawStre
 
 // purgeBlobs removes everything below a place.
 func (q *Queue) purgeBlobs(ctx context.Context, place string) {
-	if err := q.blobs.Purge(ctx, jetstream.WithPurgeSubject(subjectBlob+place+".>")); err != nil && ctx.Err() == nil {
+	err := q.call(ctx, func(ctx context.Context) error {
+		return q.blobs.Purge(ctx, jetstream.WithPurgeSubject(subjectBlob+place+".>"))
+	})
+	if err != nil && ctx.Err() == nil {
 		q.log.Warn("images that are no longer needed stay for now", "place", place, "error", err)
 	}
 }
 
 // subjectsOf lists the subjects of a stream that match a filter, without prefix.
-func subjectsOf(ctx context.Context, s jetstream.Stream, prefix, filter string) ([]string, error) {
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+func (q *Queue) subjectsOf(ctx context.Context, s jetstream.Stream, prefix, filter string) ([]string, error) {
+	var info *jetstream.StreamInfo
+	err := q.call(ctx, func(ctx context.Context) (err error) {
+		info, err = s.Info(ctx, jetstream.WithSubjectFilter(filter))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -248,7 +248,10 @@ func (q *Queue) announceEnd(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.js.Publish(ctx, subjectEnd+r.ID, data, jetstream.WithExpectLastSequencePerSubject(0))
+	err = q.call(ctx, func(ctx context.Context) error {
+		_, err := q.js.Publish(ctx, subjectEnd+r.ID, data, jetstream.WithExpectLastSequencePerSubject(0))
+		return err
+	})
 	if wrongRevision(err) {
 		return nil
 	}
@@ -258,10 +261,13 @@ func (q *Queue) announceEnd(ctx context.Context, r *record) error {
 // dropMessage takes a job from the workers' stream. It deletes the one message instead
 // of purging its subject, which makes consumers of old servers (2.9) skip others.
 func (q *Queue) dropMessage(ctx context.Context, id string) error {
-	m, err := q.work.GetLastMsgForSubject(ctx, subjectWork+id)
-	if err == nil {
-		err = q.work.DeleteMsg(ctx, m.Sequence)
-	}
+	err := q.call(ctx, func(ctx context.Context) error {
+		m, err := q.work.GetLastMsgForSubject(ctx, subjectWork+id)
+		if err == nil {
+			err = q.work.DeleteMsg(ctx, m.Sequence)
+		}
+		return err
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return nil // somebody was faster
 	}

@@ -108,3 +108,38 @@ func TestKilledOutsideServer(t *testing.T) {
 		}
 	}
 }
+
+// A worker lives through the removal of the store, such as when somebody begins anew
+// with an empty folder: it does the jobs of the new one.
+func TestNewStore(t *testing.T) {
+	srv := newOutsideServer(t)
+	o := Options{URL: "nats://" + srv.addr, Lease: time.Second, Backoff: 10 * time.Millisecond, MaxBytes: 256 << 20, Logger: testLogger()}
+	back := openQueue(t, o)
+	work(t, back, Worker{Do: func(ctx context.Context, t *Task) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return echo(ctx, t)
+	}})
+	for i := range 5 {
+		await(t, back, submit(t, back, i).ID)
+	}
+	srv.kill()
+	srv.dir = t.TempDir()
+	srv.start(t)
+	front := openQueue(t, o)
+	time.Sleep(2 * time.Second)
+	j := await(t, front, submit(t, front, 1).ID)
+	if j.State != Completed || j.Attempt != 1 {
+		t.Errorf("%s in attempt %d: %v", j.State, j.Attempt, j.Fault)
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		s, err := back.Stats(t.Context())
+		if err == nil && s.States[Completed] == 1 && len(s.States) == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v %v", s, err)
+		}
+	}
+}

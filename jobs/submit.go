@@ -127,7 +127,10 @@ func (q *Queue) abandon(c *claim) {
 
 // enqueue makes the message of a job, unless it is there.
 func (q *Queue) enqueue(ctx context.Context, id string) error {
-	_, err := q.js.Publish(ctx, subjectWork+id, nil, jetstream.WithExpectLastSequencePerSubject(0))
+	err := q.call(ctx, func(ctx context.Context) error {
+		_, err := q.js.Publish(ctx, subjectWork+id, nil, jetstream.WithExpectLastSequencePerSubject(0))
+		return err
+	})
 	if wrongRevision(err) {
 		return nil
 	}

@@ -78,7 +78,10 @@ func (q *Queue) sweep(ctx context.Context) error {
 		return err
 	}
 	for _, id := range q.view.expired(s.Keep, time.Now()) {
-		if err := q.Delete(ctx, id); err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrNotFound) {
+		switch err := q.Delete(ctx, id); {
+		case errors.Is(err, ErrNotFound): // the server was faster
+			q.view.lose(id)
+		case err != nil && !errors.Is(err, ErrGone):
 			return err
 		}
 	}
@@ -112,7 +115,7 @@ func (q *Queue) loseWorker(ctx context.Context, silent *record) error {
 // jobs that have one.
 func (q *Queue) sweepMessages(ctx context.Context) error {
 	open := q.view.unfinished()
-	list, err := subjectsOf(ctx, q.work, subjectWork, subjectWork+"*")
+	list, err := q.subjectsOf(ctx, q.work, subjectWork, subjectWork+"*")
 	if err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func (q *Queue) sweepStuck(ctx context.Context, list []string) error {
 // sweepDeep removes images that belong to nothing, if their job's ID is older than age,
 // and announces ends that were not.
 func (q *Queue) sweepDeep(ctx context.Context, age time.Duration) error {
-	places, err := subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
+	places, err := q.subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
 	if err != nil {
 		return err
 	}
@@ -223,7 +226,7 @@ func (q *Queue) sweepBlobs(ctx context.Context, id string, found map[string]bool
 // sweepEnds makes the events that finished jobs lack.
 func (q *Queue) sweepEnds(ctx context.Context) error {
 	finished := q.view.finished()
-	list, err := subjectsOf(ctx, q.ends, subjectEnd, subjectEnd+"*")
+	list, err := q.subjectsOf(ctx, q.ends, subjectEnd, subjectEnd+"*")
 	if err != nil {
 		return err
 	}

@@ -74,11 +74,14 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 func (q *Queue) workOnce(ctx context.Context, w *Worker) {
 	fetch, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
+	l := q.link.Load()
+	stop := context.AfterFunc(l.over, cancel) // the server has forgotten that somebody waits
 	m, err := q.consumer.Next(jetstream.FetchContext(fetch))
+	stop()
 	switch {
 	case err == nil:
 		q.offered(ctx, m, w)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || l.over.Err() != nil:
 	case errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrNoMessages):
 	default:
 		q.log.Warn("no jobs can be had for now", "error", err)
