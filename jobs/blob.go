@@ -115,13 +115,16 @@ func (q *Queue) purgeBlobs(ctx context.Context, place string) {
 // subjectsOf lists the subjects of a stream that match a filter, without prefix.
 func (q *Queue) subjectsOf(ctx context.Context, s jetstream.Stream, prefix, filter string) ([]string, error) {
 	var info *jetstream.StreamInfo
+	var before time.Time
 	err := q.call(ctx, func(ctx context.Context) (err error) {
+		before = q.options.clock()
 		info, err = s.Info(ctx, jetstream.WithSubjectFilter(filter))
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
+	q.setClock(before, info.TimeStamp)
 	list := make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
 		list = append(list, strings.TrimPrefix(subject, prefix))

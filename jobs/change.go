@@ -178,7 +178,7 @@ func (q *Queue) blobError(ctx context.Context, id, what string, err error) error
 // makes still is thrown away. The error is [ErrFinished] for a finished job, which is
 // returned with it.
 func (q *Queue) Cancel(ctx context.Context, id string) (Job, error) {
-	r, err := q.change(ctx, id, func(r *record) error { return r.cancel(time.Now().UTC()) })
+	r, err := q.change(ctx, id, func(r *record) error { return r.cancel(q.now()) })
 	if err != nil {
 		return asJob(r), err
 	}

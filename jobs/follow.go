@@ -34,11 +34,13 @@ func (q *Queue) readRecords(ctx context.Context) (f *following, err error) {
 			f.stop()
 		}
 	}()
+	before := q.options.clock()
 	status, err := q.records.Status(ctx)
 	if err != nil {
 		return f, err
 	}
 	if s, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+		q.setClock(before, s.StreamInfo().TimeStamp)
 		q.view.belongTo(s.StreamInfo().Created)
 	}
 	if f.shared, err = q.shared.Watch(q.ctx, settingsKey); err != nil {

@@ -73,6 +73,8 @@ type Options struct {
 
 	// Logger gets what goes wrong out of sight; nil means none.
 	Logger *slog.Logger
+
+	clock func() time.Time // time.Now but in tests
 }
 
 // Queue is an open queue. It may be used by several goroutines.
@@ -92,7 +94,8 @@ type Queue struct {
 	view  *view
 	hub   *hub
 	link  atomic.Pointer[link]
-	stuck int // how often in a row messages were not delivered; the sweep's own
+	ahead atomic.Int64 // of the server's clock before this one's, as a time.Duration
+	stuck int          // how often in a row messages were not delivered; the sweep's own
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -113,6 +116,9 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	}
 	if err := o.check(); err != nil {
 		return nil, err
+	}
+	if o.clock == nil {
+		o.clock = time.Now
 	}
 	q := &Queue{options: o, log: o.Logger, view: newView()}
 	q.link.Store(newLink())

@@ -48,7 +48,7 @@ func (q *Queue) Submit(ctx context.Context, req Request) (job Job, created bool,
 	if q.ctx.Err() != nil {
 		return Job{}, false, ErrClosed
 	}
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	now := q.now().Truncate(time.Millisecond)
 	s := q.settings.Load()
 	if at := req.Settings.StartAfter; at != nil && at.After(now.Add(s.Keep)) {
 		return Job{}, false, &Fault{"settings-invalid", fmt.Sprintf("start_after is too far away; jobs can wait %v", s.Keep)}
@@ -166,7 +166,7 @@ func (q *Queue) findClaim(ctx context.Context, c *claim) (*record, error) {
 	switch {
 	case errors.Is(err, ErrGone):
 		return nil, nil // the key is free again
-	case errors.Is(err, ErrNotFound) && (badID != nil || time.Since(made) > halfMade):
+	case errors.Is(err, ErrNotFound) && (badID != nil || q.now().Sub(made) > halfMade):
 		return nil, nil
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return nil, err

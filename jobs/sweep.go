@@ -77,7 +77,7 @@ func (q *Queue) sweep(ctx context.Context) error {
 	if err := q.sweepMessages(ctx); err != nil {
 		return err
 	}
-	for _, id := range q.view.expired(s.Keep, time.Now()) {
+	for _, id := range q.view.expired(s.Keep, q.now()) {
 		switch err := q.Delete(ctx, id); {
 		case errors.Is(err, ErrNotFound): // the server was faster
 			q.view.lose(id)
@@ -95,7 +95,7 @@ func (q *Queue) loseWorker(ctx context.Context, silent *record) error {
 		if r.revision != silent.revision || r.State != Running {
 			return errHeld
 		}
-		r.lose(q.settings.Load(), time.Now().UTC())
+		r.lose(q.settings.Load(), q.now())
 		return nil
 	})
 	switch {
@@ -202,7 +202,7 @@ func (q *Queue) sweepBlobs(ctx context.Context, id string, found map[string]bool
 	if state != "" && !state.Finished() || state == Completed && len(found) == 2 {
 		return nil // in work, or the input and one attempt
 	}
-	if made, err := idTime(id); err == nil && time.Since(made) < age {
+	if made, err := idTime(id); err == nil && q.now().Sub(made) < age {
 		return nil
 	}
 	r, err := q.load(ctx, id)

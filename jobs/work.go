@@ -99,7 +99,7 @@ func (q *Queue) offered(ctx context.Context, m jetstream.Msg, w *Worker) {
 		return // the connection is closed
 	}
 	defer t.close()
-	r, err := q.change(safe, id, func(r *record) error { return r.take(w.Name, t.runner, time.Now().UTC()) })
+	r, err := q.change(safe, id, func(r *record) error { return r.take(w.Name, t.runner, q.now()) })
 	lease := q.settings.Load().Lease
 	switch {
 	case err == nil:
@@ -107,7 +107,7 @@ func (q *Queue) offered(ctx context.Context, m jetstream.Msg, w *Worker) {
 	case errors.Is(err, errFinished):
 		q.conclude(safe, r, m.Ack)
 	case errors.Is(err, errTooEarly):
-		q.later(m, time.Until(r.due()))
+		q.later(m, r.due().Sub(q.now()))
 	case errors.Is(err, errHeld): // by a worker that lives, or whose loss is noticed by the sweep
 		q.later(m, lease/4)
 	case errors.Is(err, ErrGone):
@@ -236,7 +236,7 @@ func (t *Task) settle(ctx context.Context, result error) {
 
 // outcome is what an attempt makes of a job.
 func (t *Task) outcome(r *record, result, cause error) {
-	now := time.Now().UTC()
+	now := t.q.now()
 	var fault *Fault
 	switch {
 	case result == nil:
@@ -260,7 +260,7 @@ func (t *Task) settled(ctx context.Context, r *record) {
 	case r.State == Available:
 		_ = t.msg.Nak()
 	default:
-		t.q.later(t.msg, time.Until(r.due()))
+		t.q.later(t.msg, r.due().Sub(t.q.now()))
 	}
 	t.q.purgeBlobs(ctx, attemptPlace(r.ID, r.Attempt))
 }
