@@ -272,6 +272,7 @@ type Stats struct {
 	Bytes            int64         // of inputs, results and records
 	MaxQueued        int           // of Waiting
 	MaxBytes         int64         // of Bytes
+	Keep             time.Duration // how long jobs stay after their end
 }
 
 // Stats returns numbers from memory. It fails if the server is out of reach.
@@ -281,7 +282,7 @@ func (q *Queue) Stats(context.Context) (Stats, error) {
 	}
 	s := q.view.stats()
 	set := q.settings.Load()
-	s.MaxQueued, s.MaxBytes = set.MaxQueued, set.MaxBytes
+	s.MaxQueued, s.MaxBytes, s.Keep = set.MaxQueued, set.MaxBytes, set.Keep
 	if !q.nc.IsConnected() {
 		return s, errors.New("the NATS server is out of reach")
 	}
