@@ -6,6 +6,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -140,6 +141,65 @@ func TestNewStore(t *testing.T) {
 		}
 		if time.Now().After(deadline) {
 			t.Fatalf("%+v %v", s, err)
+		}
+	}
+}
+
+// Workers come back to a server that refused them for a while.
+func TestRefusedForAWhile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes several seconds of waiting")
+	}
+	o := quick(t.TempDir())
+	o.Listen, o.Token = "127.0.0.1:0", "the token of the workers"
+	q := openQueue(t, o)
+	elsewhere := openQueue(t, Options{URL: "nats://the%20token%20of%20the%20workers@" + q.server.srv.Addr().String()})
+	o.Listen = q.server.srv.Addr().String()
+	for _, token := range []string{"another one", o.Token} {
+		_ = q.Close()
+		o.Token = token
+		q = openQueue(t, o)
+		if token == "another one" {
+			time.Sleep(3500 * time.Millisecond)
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if _, err := elsewhere.Stats(t.Context()); err == nil {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Watchers leave nothing behind, however they end.
+func TestWatchersLeaveNothing(t *testing.T) {
+	q := openQueue(t, quick(t.TempDir()))
+	open := submit(t, q, 1)
+	over := submit(t, q, 2)
+	if _, err := q.Cancel(t.Context(), over.ID); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(100 * time.Millisecond)
+	goroutines, subs := runtime.NumGoroutine(), q.nc.NumSubscriptions()
+	for i := range 300 {
+		ctx, cancel := context.WithCancel(t.Context())
+		id := []string{open.ID, over.ID, newID(time.Now())}[i%3]
+		events, err := q.Watch(ctx, id)
+		if i%2 == 0 && err == nil {
+			<-events
+		}
+		cancel()
+	}
+	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		q.view.mu.Lock()
+		left := len(q.view.watchers) + len(q.hub.jobs)
+		q.view.mu.Unlock()
+		if runtime.NumGoroutine() <= goroutines+2 && q.nc.NumSubscriptions() == subs && left == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d goroutines, were %d; %d subscriptions, were %d; %d watchers", runtime.NumGoroutine(), goroutines, q.nc.NumSubscriptions(), subs, left)
 		}
 	}
 }

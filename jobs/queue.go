@@ -173,7 +173,7 @@ func (q *Queue) open(ctx context.Context) error {
 func (q *Queue) connect() error {
 	o := &q.options
 	opts := []nats.Option{
-		nats.Name("sr3 " + clientName()), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second), nats.Timeout(5 * time.Second),
+		nats.Name("sr3 " + clientName()), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.ReconnectWait(time.Second), nats.Timeout(5 * time.Second),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			q.log.Info("connected to NATS again")
 			q.view.refresh() // nobody could be heard

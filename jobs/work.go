@@ -228,7 +228,7 @@ func (t *Task) settle(ctx context.Context, result error) {
 			return // the message belongs to the one who has the job now
 		}
 		q.log.Warn("the outcome of a job cannot be stored for now", "job", t.job.ID, "error", err)
-		if ctx.Err() != nil && try >= 3 || !sleep(safe, min(time.Duration(try)*200*time.Millisecond, 5*time.Second)) {
+		if ctx.Err() != nil && (try >= 3 || !q.nc.IsConnected()) || !sleep(safe, min(time.Duration(try)*200*time.Millisecond, 5*time.Second)) {
 			return // it will be done again after the lease
 		}
 	}
