@@ -166,6 +166,14 @@ func describeModel(m *model.Model) modelDescription {
 // regressionText says what a regression is.
 const regressionText = "regression, one call of the network"
 
+// residualText says what is diffused in place of the image.
+func residualText(d model.Diffusion) string {
+	if a := d.Adaptive; a.Active() {
+		return fmt.Sprintf("%v divided by %g + %g g/(1 + g/%g), g the contrast within %d pixels", d.Residual, a.Floor, a.Gain, a.Knee, a.Radius)
+	}
+	return fmt.Sprint(d.Residual)
+}
+
 // printModel writes what a model is for people.
 func printModel(s *streams, m *model.Model) error {
 	c := m.Config
@@ -174,10 +182,10 @@ func printModel(s *streams, m *model.Model) error {
 	fmt.Fprintf(s.out, "network     %s, %d parameters, channels %d x %v, %d blocks, fold %d, made for %d pixels\n",
 		n.Family, m.Parameters(), n.Channels, n.Multipliers, n.Blocks, max(n.Fold, 1), n.ImageSize)
 	if c.Regression() {
-		fmt.Fprintf(s.out, "objective   %s; residual %v, trained with %s\n", regressionText, c.Diffusion.Residual, c.Diffusion.Loss)
+		fmt.Fprintf(s.out, "objective   %s; residual %s, trained with %s\n", regressionText, residualText(c.Diffusion), c.Diffusion.Loss)
 	} else {
-		fmt.Fprintf(s.out, "diffusion   predicts %s, residual %v, gamma drawn by %s, trained with %s\n",
-			c.Diffusion.Prediction, c.Diffusion.Residual, c.Diffusion.GammaDraw, c.Diffusion.Loss)
+		fmt.Fprintf(s.out, "diffusion   predicts %s, residual %s, gamma drawn by %s, trained with %s\n",
+			c.Diffusion.Prediction, residualText(c.Diffusion), c.Diffusion.GammaDraw, c.Diffusion.Loss)
 		fmt.Fprintf(s.out, "inference   %s, %d steps, schedule %s, eta %g, temperature %g\n", c.Inference.Sampler, c.Inference.Steps,
 			c.Inference.Schedule.Kind, c.Inference.Eta, cmp.Or(c.Inference.Temperature, 1))
 		if c.Inference.Consistent {
