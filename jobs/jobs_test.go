@@ -178,7 +178,7 @@ func checkStore(t testing.TB, q *Queue, ids []string) {
 			t.Errorf("event of the end of %s: %v", id, err)
 		}
 	}
-	got, err := subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
+	got, err := q.subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func TestLargeImageInPieces(t *testing.T) {
 	if err := q.Delete(t.Context(), j.ID); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := subjectsOf(t.Context(), q.blobs, subjectBlob, subjectBlob+">"); err != nil || len(list) > 0 {
+	if list, err := q.subjectsOf(t.Context(), q.blobs, subjectBlob, subjectBlob+">"); err != nil || len(list) > 0 {
 		t.Error("left:", list, err)
 	}
 	if _, err := q.Get(t.Context(), j.ID); !errors.Is(err, ErrGone) {
