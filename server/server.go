@@ -21,7 +21,7 @@ import (
 type Queue interface {
 	// Submit accepts a job; created is false if the idempotency key had made it before.
 	Submit(ctx context.Context, r jobs.Request) (job jobs.Job, created bool, err error)
-	// Get returns a job.
+	// Get returns a job; of one that is gone, with [jobs.ErrGone], the owner.
 	Get(ctx context.Context, id string) (jobs.Job, error)
 	// List returns jobs, the newest first.
 	List(ctx context.Context, f jobs.Filter) ([]jobs.Job, error)
