@@ -162,7 +162,7 @@ func (w *pacedWriter) Write(p []byte) (n int, err error) {
 // Unwrap lets http.ResponseController find the connection.
 func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// limitListener accepts so many connections at a time; others wait in the kernel.
+// limitListener is what [LimitListener] returns.
 type limitListener struct {
 	net.Listener
 	slots chan struct{}
@@ -170,7 +170,8 @@ type limitListener struct {
 	once  sync.Once
 }
 
-func newLimitListener(l net.Listener, n int) net.Listener {
+// LimitListener accepts n connections at a time; others wait in the kernel.
+func LimitListener(l net.Listener, n int) net.Listener {
 	return &limitListener{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
 }
 
