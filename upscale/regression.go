@@ -56,19 +56,27 @@ func regress(ctx context.Context, y []float32, d *Denoiser) error {
 }
 
 // predict returns what the predictor makes of x, the bicubic enlargement in pass i:
-// the condition of the refinement.
-func (r *run) predict(x []float32, i int, onWindow func(done, total int)) ([]float32, error) {
-	d, free, err := r.predictor.denoiser(r.predictions[i].Plan, x, nil, r.o.Threads)
+// the condition of the refinement. That of the first pass is the same for all draws.
+func (r *run) predict(x []float32, i int) ([]float32, error) {
+	p := r.predictions[i]
+	if r.kept != nil && i == 0 {
+		r.work.done += int64(p.Windows()) * p.cost
+		return r.kept, nil
+	}
+	d, free, err := r.predictor.denoiser(p.Plan, x, nil, r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
 	defer free()
-	d.OnWindow = onWindow
+	d.OnWindow = r.windowCallback(i, 1, p.cost)
 	y := make([]float32, len(x))
 	if err := regress(r.ctx, y, d); err != nil {
 		return nil, err
 	}
 	residual{factor: float32(r.predictor.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}.image(y, y)
 	clamp(y, -1, 1)
+	if r.keep && i == 0 {
+		r.kept = y
+	}
 	return y, nil
 }

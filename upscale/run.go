@@ -86,18 +86,19 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	if err != nil {
 		return nil, err
 	}
-	onWindow := r.windowCallback(i)
+	call := 1
 	if r.predictor != nil {
-		if x, err = r.predict(x, i, onWindow); err != nil {
+		if x, err = r.predict(x, i); err != nil {
 			return nil, fmt.Errorf("pass %d of %d: predictor: %w", i+1, len(r.passes), err)
 		}
+		call = 2
 	}
 	denoiser, free, err := r.denoiser(r.windows[i].Plan, x, r.levels(i), r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
 	defer free()
-	denoiser.OnWindow = onWindow
+	denoiser.OnWindow = r.windowCallback(i, call, r.windows[i].cost)
 	target := residual{factor: float32(r.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}
 	if target.consistent, err = r.consistency(low, in, out, target); err != nil {
 		return nil, err
@@ -170,9 +171,10 @@ func (r *run) condition(low []float32, in, out size, depth int) ([]float32, erro
 	return x, nil
 }
 
-// windowCallback counts windows for OnWindow.
-func (r *run) windowCallback(pass int) func(done, total int) {
-	call, calls := 0, refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps)
+// windowCallback counts the windows of a pass for OnWindow: of the calls from first
+// on, in which a window costs so much.
+func (r *run) windowCallback(pass, first int, cost int64) func(done, total int) {
+	call, calls := first-1, refine.DenoiserCalls(r.sampler.Sampler, r.sampler.Steps)
 	if r.predictor != nil {
 		calls++
 	}
@@ -180,11 +182,7 @@ func (r *run) windowCallback(pass int) func(done, total int) {
 		if done == 1 {
 			call++
 		}
-		if r.predictor != nil && call == 1 {
-			r.work.done += r.predictions[pass].cost
-		} else {
-			r.work.done += r.windows[pass].cost
-		}
+		r.work.done += cost
 		if r.o.OnWindow != nil {
 			r.o.OnWindow(Progress{
 				Pass: r.before + pass + 1, Passes: r.all, Call: call, Calls: calls, Window: done, Windows: total, work: *r.work,

@@ -71,7 +71,8 @@ func checkDraws(n int) error {
 // model knows for sure; where they differ the model made up what it shows.
 //
 // Each draw is handed to each, if that is not nil, with its number from 0, and not
-// kept: the statistics take 16 bytes for every pixel of the output, whatever n.
+// kept: the statistics take 16 bytes for every pixel of the output, whatever n, and
+// what a predictor makes of the image 12 more.
 // Who gets the draw may keep or change it. An error of each ends the work.
 // Everything else is as in [Upscaler.Upscale].
 func (u *Upscaler) Samples(ctx context.Context, img *imageio.Image, o Options, n int,
@@ -90,6 +91,7 @@ func sample(ctx context.Context, u chained, img *imageio.Image, o Options, n int
 		return nil, fmt.Errorf("upscale: %w", err)
 	}
 	c[0].work.total *= int64(n)
+	c[0].keep = true
 	s := &spread{threads: c[0].o.Threads}
 	var mean imageio.Image
 	for i := range n {

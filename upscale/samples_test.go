@@ -181,7 +181,7 @@ func TestSamplesProgress(t *testing.T) {
 	}
 }
 
-// TestSamplesBehindAPredictor: the predictor's calls are counted in every draw.
+// TestSamplesBehindAPredictor: what the predictor makes of the image is made once, and draws are those of single calls.
 func TestSamplesBehindAPredictor(t *testing.T) {
 	u, err := New(predicted(t, regressionModel(t)))
 	if err != nil {
@@ -189,7 +189,18 @@ func TestSamplesBehindAPredictor(t *testing.T) {
 	}
 	defer u.Close()
 	share := 0.0
-	draws, s := collect(t, u, testImage(9, 7), Options{Tile: 32, OnWindow: func(p Progress) { share = p.Share() }}, 2)
+	first := 0
+	draws, s := collect(t, u, testImage(9, 7), Options{Tile: 32, OnWindow: func(p Progress) {
+		if p.Share() <= share {
+			t.Errorf("share %v after %v", p.Share(), share)
+		}
+		if share = p.Share(); p.Call == 1 {
+			first++
+		}
+	}}, 2)
+	if p, err := u.plan(size{28, 36}, 32, 8); err != nil || first != p.Windows() {
+		t.Errorf("the predictor was asked for %d windows, not %d (%v)", first, p.Windows(), err)
+	}
 	alone, _, err := u.Upscale(t.Context(), testImage(9, 7), Options{Tile: 32, Seed: 1})
 	if err != nil || !slices.Equal(alone.Pix, draws[1].Pix) || share != 1 {
 		t.Errorf("share %v: %v", share, err)

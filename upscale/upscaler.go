@@ -159,6 +159,9 @@ type run struct {
 	tile        int
 	overlap     int
 
+	keep bool      // the image is drawn several times
+	kept []float32 // what the predictor made of it in the first pass, then; 12 bytes a pixel
+
 	before, all int   // passes of the stages before this one, and of all stages
 	work        *work // of all stages
 }
