@@ -15,6 +15,7 @@ import (
 	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/residual"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -68,6 +69,9 @@ type Diffusion struct {
 	// condition: the bicubic enlargement, or what the predictor makes of it. 0 means
 	// that y0 is the image itself.
 	Residual float64 `json:"residual"`
+	// Adaptive, if not zero, divides the residual by what the condition leads to expect
+	// at each pixel: y0 = f*(HR - x)/s(x).
+	Adaptive residual.Scale `json:"adaptive,omitzero"`
 	// Schedule is the training noise schedule. Its kind is empty when Betas lists one.
 	Schedule diffusion.ScheduleConfig `json:"schedule"`
 	// Betas is beta_1 ... beta_T of a training schedule that has no name.
@@ -203,6 +207,12 @@ func (c Config) Validate() error {
 // validate checks what every objective has.
 func (d Diffusion) validate() error {
 	var err error
+	if d.Residual == 0 && d.Adaptive.Active() {
+		return errors.New("adaptive without residual: there is nothing to adapt")
+	}
+	if err := d.Adaptive.Validate(); err != nil {
+		return fmt.Errorf("adaptive: %w", err)
+	}
 	if !(d.Residual >= 0) || math.IsInf(d.Residual, 0) {
 		err = fmt.Errorf("residual %v: want 0 or more", d.Residual)
 	}

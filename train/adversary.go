@@ -290,7 +290,7 @@ func (c *critic) compile(cfg Config, vars *cpu.Variables) error {
 	n, size := cfg.Train.Batch, cfg.Data.Crop
 	hr, x := g.Input(inputHR, n, size, size, 3), g.Input(inputX, n, size, size, 3)
 	v := newVeilNodes(g, n, size)
-	real, err := v.critic(g, cfg, x, buildClean(g, cfg, hr, x))
+	real, err := v.critic(g, cfg, x, buildClean(g, cfg, hr, x, n, size))
 	if err != nil {
 		return err
 	}

@@ -171,6 +171,7 @@ func compatible(stored, now Config) error {
 		differ("what model.augment_levels are shares of (augment.blur.high, augment.noise.high, augment.jpeg.low)", a.levelBounds(), b.levelBounds()),
 		differ("diffusion.prediction", a.objective().Prediction, b.objective().Prediction),
 		differ("diffusion.residual", a.Diffusion.Residual, b.Diffusion.Residual),
+		differ("diffusion.adaptive", a.Diffusion.Adaptive, b.Diffusion.Adaptive),
 		differ("the critic (adversary.weight above 0, channels, multipliers, blocks, fold)", a.Adversary.network(), b.Adversary.network()),
 		differ("train.objective", a.Train.Objective, b.Train.Objective),
 	)

@@ -10,6 +10,7 @@ import (
 	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/residual"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -76,6 +77,9 @@ type DiffusionConfig struct {
 	// has a quarter of an image's deviation or less, behind a predictor a tenth; the factor brings it to the scale of the
 	// noise.
 	Residual float64 `toml:"residual"`
+	// Adaptive, the section [diffusion.adaptive], divides hr - x at each pixel by how large the contrast of x around it
+	// leads to expect it, so that Residual can be 1. Without it, floor and the rest are 0.
+	Adaptive residual.Scale `toml:"adaptive"`
 	// GammaDraw is p(gamma): "schedule" (the paper's), "sqrt" or "cosine".
 	GammaDraw diffusion.GammaDraw `toml:"gamma_draw"`
 	// Stratified draws the noise levels of a batch from equal shares of p(gamma) each, which takes variance out of the
@@ -238,6 +242,14 @@ func (c Config) checkDiffusion() error {
 	}
 	if _, err := d.Schedule.Build(); err != nil {
 		errs = append(errs, fmt.Errorf("[diffusion.schedule]: %w", err))
+	}
+	switch err := d.Adaptive.Validate(); {
+	case err != nil:
+		errs = append(errs, fmt.Errorf("diffusion.adaptive: %w", err))
+	case d.Adaptive.Active() && d.Residual == 0:
+		errs = append(errs, errors.New("diffusion.adaptive: it divides a residual; want diffusion.residual, such as 1"))
+	case d.Adaptive.Active() && c.adversarial():
+		errs = append(errs, errors.New("diffusion.adaptive: it does not go with an adversary"))
 	}
 	if !(d.Residual >= 0 && d.Residual <= 1000) {
 		errs = append(errs, fmt.Errorf("diffusion.residual = %v: want 0 to 1000", d.Residual))

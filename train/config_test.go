@@ -80,6 +80,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"diffusion.gamma_draw=linear": "diffusion.gamma_draw",
 		"diffusion.schedule.kind=sin": "diffusion.schedule",
 		"diffusion.residual=-4":       "diffusion.residual",
+		"diffusion.adaptive.gain=2":   "diffusion.adaptive",
 		"model.preset=huge":           "lean-photo",
 		"model.channels=97":           "channels",
 		"model.scale=1":               "model.scale",

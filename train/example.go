@@ -27,8 +27,10 @@ type examples struct {
 	level  []float32 // [N] what the network is told: sqrt(gamma), or the timestep
 	weight []float32 // [N] of the loss
 	lost   []float32 // [N, augment_levels] of the condition, nil without
-	seeds  philox.Stream
-	veil   veil // in front of the critic, empty without an adversary
+	// factors [N, H, W] are those of the residual, nil where there is one for all.
+	factors []float32
+	seeds   philox.Stream
+	veil    veil // in front of the critic, empty without an adversary
 }
 
 // drawer makes the examples of any step: a function of the configuration and the step alone.
@@ -68,6 +70,9 @@ func (d *drawer) examples(step int) (*examples, error) {
 		alpha: make([]float32, n), sigma: make([]float32, n), level: make([]float32, n), weight: make([]float32, n),
 		lost: d.cfg.levels(batch.Lost),
 	}
+	if d.cfg.Diffusion.Adaptive.Active() {
+		e.factors = factors(d.cfg.Diffusion, batch)
+	}
 	if d.regression {
 		e.regress()
 		return e, nil
@@ -81,6 +86,16 @@ func (d *drawer) examples(step int) (*examples, error) {
 		e.veil = d.veil(e, step)
 	}
 	return e, nil
+}
+
+// factors are those of the residual for the conditions of a batch.
+func factors(c DiffusionConfig, b *dataset.Batch) []float32 {
+	pixels := b.H * b.W
+	out := make([]float32, b.N*pixels)
+	for i := range b.N {
+		c.Adaptive.Factors(out[i*pixels:][:pixels], b.X[i*pixels*3:][:pixels*3], b.H, b.W, c.Residual, 1)
+	}
+	return out
 }
 
 // regress puts what a regression gets in the place of a noisy image and its level: y = alpha y0 + sigma eps with alpha

@@ -32,7 +32,7 @@ func modelConfig(cfg Config) model.Config {
 	m := model.Config{
 		FormatVersion: model.FormatVersion, Name: cfg.Model.Name, Scale: cfg.Model.Scale, Network: cfg.Model.Config,
 		Diffusion: model.Diffusion{
-			Prediction: cfg.objective().Prediction, Loss: cfg.Diffusion.Loss, Residual: cfg.Diffusion.Residual,
+			Prediction: cfg.objective().Prediction, Loss: cfg.Diffusion.Loss, Residual: cfg.Diffusion.Residual, Adaptive: cfg.Diffusion.Adaptive,
 		},
 		Condition:  modelCondition(cfg),
 		TrainedFor: cfg.Model.TrainedFor, Licence: cfg.Model.Licence, Source: "sr3 train",
@@ -99,7 +99,7 @@ func (c *Config) AdoptModel(m *model.Model) {
 	}
 	c.Data.Crop, c.Train.SampleSize = m.Config.Network.ImageSize, 0
 	d := m.Config.Diffusion
-	c.Diffusion.Loss, c.Diffusion.Residual = d.Loss, d.Residual
+	c.Diffusion.Loss, c.Diffusion.Residual, c.Diffusion.Adaptive = d.Loss, d.Residual, d.Adaptive
 	switch {
 	case m.Config.Regression():
 		c.Train.Objective = ObjectiveRegression

@@ -22,6 +22,7 @@ const (
 	inputLost   = "lost"   // [N, augment_levels]
 	inputSeed   = "seed"   // [2]
 	inputHyper  = "hyper"  // [graph.AdamHyper]
+	inputFactor = "factor" // [N, H, W, 1] of the residual, where it is adaptive
 	inputGrad   = "grad/"  // and a parameter's name
 )
 
@@ -127,7 +128,7 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (l lossNo
 	hr, x := g.Input(inputHR, n, size, size, 3), g.Input(inputX, n, size, size, 3)
 	eps := g.Input(inputNoise, n, size, size, 3)
 	alpha, sigma := g.Input(inputAlpha, n, 1, 1, 1), g.Input(inputSigma, n, 1, 1, 1)
-	y0 := buildClean(g, cfg, hr, x)
+	y0 := buildClean(g, cfg, hr, x, n, size)
 	in := unet.Inputs{
 		Noisy: g.Add(g.Mul(y0, alpha), g.Mul(eps, sigma)), // the forward process q(y|y0), equation 4
 		Level: g.Input(inputLevel, n),
@@ -159,7 +160,10 @@ func buildLoss(g *graph.Graph, cfg Config, n, size int, training bool) (l lossNo
 }
 
 // buildClean adds y0, what the network is to arrive at.
-func buildClean(g *graph.Graph, cfg Config, hr, x *graph.Node) *graph.Node {
+func buildClean(g *graph.Graph, cfg Config, hr, x *graph.Node, n, size int) *graph.Node {
+	if cfg.Diffusion.Adaptive.Active() {
+		return g.Mul(g.Sub(hr, x), g.Input(inputFactor, n, size, size, 1))
+	}
 	if r := cfg.Diffusion.Residual; r != 0 {
 		return g.Scale(g.Sub(hr, x), float32(r))
 	}
@@ -256,6 +260,9 @@ func fill(p *cpu.Program, e *examples, first, count, micro int) {
 	scalars(inputSigma, e.sigma)
 	scalars(inputLevel, e.level)
 	scalars(inputWeight, e.weight)
+	if k := len(e.factors) / e.N; k > 0 {
+		copy(p.Input(inputFactor), e.factors[first*k:(first+count)*k])
+	}
 	if k := len(e.lost) / e.N; k > 0 {
 		copy(p.Input(inputLost), e.lost[first*k:(first+count)*k])
 	}

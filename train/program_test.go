@@ -75,6 +75,13 @@ func network(t testing.TB, cfg Config, s *state, e *examples, noisy []float32) [
 	return append([]float32(nil), p.Output(0)...)
 }
 
+// adaptiveSets divide the residual by what the contrast around leads to expect.
+func adaptiveSets() []string {
+	return []string{
+		"diffusion.residual=1", "diffusion.adaptive.floor=0.01", "diffusion.adaptive.gain=2", "diffusion.adaptive.knee=0.1", "diffusion.adaptive.radius=2",
+	}
+}
+
 // TestLossIsThatOfPackageDiffusion compares the compiled loss with the forward process, the target and the objective
 // of package diffusion, for every prediction, norm and weighting.
 func TestLossIsThatOfPackageDiffusion(t *testing.T) {
@@ -83,6 +90,7 @@ func TestLossIsThatOfPackageDiffusion(t *testing.T) {
 			{"diffusion.loss=l1", "diffusion.weighting=uniform", "diffusion.residual=0", "diffusion.gamma_draw=schedule"},
 			{"diffusion.loss=l2", "diffusion.weighting=snr-trunc", "diffusion.residual=4", "diffusion.gamma_draw=sqrt"},
 			{"diffusion.loss=l1", "diffusion.weighting=snr-trunc", "diffusion.residual=2.5"},
+			append(adaptiveSets(), "diffusion.loss=l2", "train.micro_batch=2"),
 		} {
 			cfg := tinyConfig(t, append(rest, "model.dropout=0", "diffusion.prediction="+prediction)...)
 			s := randomState(t, cfg)
@@ -107,7 +115,11 @@ func plainLoss(t *testing.T, cfg Config, s *state, e *examples) float64 {
 	n := e.H * e.W * 3
 	y0, y := make([]float32, len(e.HR)), make([]float32, len(e.HR))
 	copy(y0, e.HR)
-	if r := float32(cfg.Diffusion.Residual); r != 0 {
+	if cfg.Diffusion.Adaptive.Active() {
+		for k, target := range cfg.targets(e.Batch) {
+			target.Of(y0[k*n:][:n], e.HR[k*n:][:n])
+		}
+	} else if r := float32(cfg.Diffusion.Residual); r != 0 {
 		for i := range y0 {
 			y0[i] = r * (e.HR[i] - e.X[i])
 		}

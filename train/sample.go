@@ -15,6 +15,7 @@ import (
 	"github.com/sr3-go/sr3/metric"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/residual"
 	"github.com/sr3-go/sr3/unet"
 )
 
@@ -28,9 +29,10 @@ type sampler struct {
 	state    *state
 	vars     *cpu.Variables // a copy of the averages under the parameters' names
 	pictures *dataset.Batch
-	val      *drawer      // nil without validation images
-	refiner  *cpu.Program // one call of the network on the pictures
-	loss     *cpu.Program // of a micro-batch, nil before it is needed
+	targets  []*residual.Target // of the pictures
+	val      *drawer            // nil without validation images
+	refiner  *cpu.Program       // one call of the network on the pictures
+	loss     *cpu.Program       // of a micro-batch, nil before it is needed
 }
 
 // newSampler opens the images to draw: those held out, or else some of those trained on. data is how the training set
@@ -65,8 +67,11 @@ func (s *sampler) openPictures(dirs []string, opt dataset.Options) error {
 	if err != nil {
 		return fmt.Errorf("images for pictures (train.sample_size = %d): %w", opt.Size, err)
 	}
-	s.pictures, err = set.Batch(0)
-	return err
+	if s.pictures, err = set.Batch(0); err != nil {
+		return err
+	}
+	s.targets = s.cfg.targets(s.pictures)
+	return nil
 }
 
 // load copies the averages of the run.
@@ -133,7 +138,7 @@ func (s *sampler) draw(ctx context.Context) ([]float32, error) {
 	} else if err := refine.Run(ctx, s.refineOptions(), diffusion.DenoiserFunc(s.denoise), y); err != nil {
 		return nil, err
 	}
-	s.cfg.image(y, s.pictures.X)
+	s.cfg.image(y, s.pictures)
 	return y, nil
 }
 
@@ -149,23 +154,31 @@ func (s *sampler) refineOptions() refine.Options {
 	return opt
 }
 
-// clampImage keeps x + y0/residual in [-1, 1].
+// clampImage keeps the images that y0 stands for in [-1, 1].
 func (s *sampler) clampImage(y0 []float32) {
-	r := float32(s.cfg.Diffusion.Residual)
-	for i, x := range s.pictures.X {
-		y0[i] = r * (min(max(x+y0[i]/r, -1), 1) - x)
+	n := len(y0) / s.pictures.N
+	for i, t := range s.targets {
+		t.Clamp(y0[i*n:][:n])
 	}
 }
 
-// image turns y0 into the image that it stands for with the condition x, clamped.
-func (c Config) image(y0, x []float32) {
-	r := float32(c.Diffusion.Residual)
-	for i, x := range x {
-		if r != 0 {
-			y0[i] = x + y0[i]/r
-		}
-		y0[i] = min(max(y0[i], -1), 1)
+// image turns y0 into the images that it stands for with the conditions of a batch, clamped.
+func (c Config) image(y0 []float32, b *dataset.Batch) {
+	n := len(y0) / b.N
+	for i, t := range c.targets(b) {
+		t.Clamp(y0[i*n:][:n])
+		t.Image(y0[i*n:][:n], y0[i*n:][:n])
 	}
+}
+
+// targets relates the images of a batch to their conditions.
+func (c Config) targets(b *dataset.Batch) []*residual.Target {
+	var list []*residual.Target
+	n := b.H * b.W * 3
+	for i := range b.N {
+		list = append(list, residual.New(c.Diffusion.Residual, c.Diffusion.Adaptive, b.X[i*n:][:n], b.H, b.W, c.Train.Threads))
+	}
+	return list
 }
 
 // denoise is one call of the network.

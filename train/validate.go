@@ -87,7 +87,7 @@ const largestPSNR = 100
 // meanPSNR is the mean PSNR of the images that predictions y0 stand for.
 func (c Config) meanPSNR(e *examples, y0 []float32) (float64, error) {
 	y := append([]float32(nil), y0...)
-	c.image(y, e.X)
+	c.image(y, e.Batch)
 	n := e.H * e.W * 3
 	as8 := func(v []float32) metric.Image { return metric.Image{Height: e.H, Width: e.W, Pix: toBytes(v)} }
 	var sum float64

@@ -42,17 +42,14 @@ func newConsistency(low []float32, in, out size, threads int) (*consistency, err
 	return &consistency{inverse: inverse, low: low, rest: make([]float32, len(low)), threads: threads}, nil
 }
 
-// of is the condition on y0 that the image it stands for meets c. Because
+// times is the condition on y0 = f (u - x) that the image u meets c. Because
 // A (x + y0/f) = low where A y0 = f (low - A x), it is of the same form.
-func (c *consistency) of(target residual) *consistency {
-	if target.factor == 0 {
-		return c
-	}
+func (c *consistency) times(f float32, x []float32) *consistency {
 	d := *c
 	d.low = make([]float32, len(c.low))
-	c.reduce(target.x)
+	c.reduce(x)
 	for i, v := range c.rest {
-		d.low[i] = target.factor * (c.low[i] - v)
+		d.low[i] = f * (c.low[i] - v)
 	}
 	return &d
 }
@@ -166,19 +163,6 @@ func (c *consistency) byteError(u *imageio.Image, low []uint8) (float64, error) 
 // clip limits an image to [-1, 1].
 func (c *consistency) clip(u []float32) {
 	parallel.Chunks(c.threads, len(u), pieceLen, func(lo, hi int) { clamp(u[lo:hi], -1, 1) })
-}
-
-// consistency is the condition on y0 in a pass that enlarges low from in to out;
-// nil unless it is asked for.
-func (r *run) consistency(low []float32, in, out size, target residual) (*consistency, error) {
-	if !r.consistent {
-		return nil, nil
-	}
-	c, err := newConsistency(low, in, out, r.o.Threads)
-	if err != nil {
-		return nil, err
-	}
-	return c.of(target), nil
 }
 
 // settle makes pix, an image of size out, in [-1, 1], consistent with low of size in.

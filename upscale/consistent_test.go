@@ -11,7 +11,9 @@ import (
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/philox"
 	"github.com/sr3-go/sr3/metric"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/resample"
+	"github.com/sr3-go/sr3/residual"
 )
 
 // inconsistency is what metric.Consistency gives, for any aspect: the error of
@@ -93,27 +95,28 @@ func TestConstraintIsExact(t *testing.T) {
 	in, out := size{13, 9}, size{52, 36}
 	low := testImage(in.w, in.h).Pix
 	y0, x := make([]float32, out.pixels()*3), make([]float32, out.pixels()*3)
-	for _, factor := range []float32{0, 4} {
+	adaptive := residual.Scale{Floor: 0.01, Gain: 2, Knee: 0.1, Radius: 2}
+	for _, d := range []model.Diffusion{{}, {Residual: 4}, {Residual: 1, Adaptive: adaptive}} {
 		philox.New(1, 1).Normal(y0, 0)
 		philox.New(1, 2).Normal(x, 0)
 		c, err := newConsistency(low, in, out, 2)
 		if err != nil {
 			t.Fatal(err)
 		}
-		target := residual{factor: factor, x: x}
-		target.consistent = c.of(target)
+		target := (&Upscaler{cfg: model.Config{Diffusion: d}}).newTarget(x, out, 2)
+		target.meet(c)
 		target.constrain(false)(y0)
 		img := make([]float32, len(y0))
-		target.image(img, y0)
+		target.Image(img, y0)
 		got, err := metric.FloatConsistency(metric.FloatImage{Height: in.h, Width: in.w, Pix: low},
 			metric.FloatImage{Height: out.h, Width: out.w, Pix: img}, 1)
 		if err != nil || got > 1e-9*1e5 {
-			t.Errorf("factor %g: consistency %g, %v", factor, got, err)
+			t.Errorf("%+v: consistency %g, %v", d, got, err)
 		}
 		target.constrain(true)(y0)
-		target.image(img, y0)
+		target.Image(img, y0)
 		if low, high := slices.Min(img), slices.Max(img); low < -1-1e-6 || high > 1+1e-6 {
-			t.Errorf("factor %g: clipped to %g to %g", factor, low, high)
+			t.Errorf("%+v: clipped to %g to %g", d, low, high)
 		}
 	}
 }

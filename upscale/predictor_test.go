@@ -7,6 +7,7 @@ import (
 
 	"github.com/sr3-go/sr3/diffusion"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/residual"
 )
 
 // predicted is leanModel behind the predictor p.
@@ -71,5 +72,42 @@ func TestPredictorCountsAsACall(t *testing.T) {
 	}})
 	if last.Share() != 1 || last.Calls != 4 || last.Call != 4 || len(calls) != 4 {
 		t.Errorf("last %+v, calls %v", last, calls)
+	}
+}
+
+// TestAdaptiveResidual: a network that adds nothing leaves its condition, whatever the
+// scale; one that does gives the same bytes on any number of threads, and results
+// that are consistent if that is asked for.
+func TestAdaptiveResidual(t *testing.T) {
+	adaptive := func() *model.Model {
+		m := leanModel(t)
+		m.Config.Diffusion.Residual, m.Config.Diffusion.Adaptive = 1, residual.Scale{Floor: 0.01, Gain: 2, Knee: 0.13, Radius: 2}
+		if err := m.Config.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	quiet, plain := silence(adaptive()), silence(leanModel(t))
+	quiet.Config.Diffusion.Prediction, plain.Config.Diffusion.Prediction = diffusion.PredictX0, diffusion.PredictX0
+	want := pixels(t, plain, Options{})
+	for i, v := range pixels(t, quiet, Options{}) {
+		if math.Abs(float64(v-want[i])) > 1e-5 {
+			t.Fatalf("element %d is %v, the condition's is %v", i, v, want[i])
+		}
+	}
+	one := pixels(t, adaptive(), Options{Threads: 1, Tile: 32, Overlap: 8})
+	if !slices.Equal(one, pixels(t, adaptive(), Options{Threads: 3, Tile: 32, Overlap: 8})) {
+		t.Error("threads change the result")
+	}
+	if slices.Equal(one, pixels(t, leanModel(t), Options{Tile: 32, Overlap: 8})) {
+		t.Error("the scale makes no difference")
+	}
+	img := testImage(19, 13)
+	out, _, err := newRegression(t, adaptive()).Upscale(t.Context(), img, Options{Consistent: new(true)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := inconsistency(t, img, out); got > 1 {
+		t.Errorf("consistency %v", got)
 	}
 }

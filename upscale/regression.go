@@ -31,7 +31,7 @@ func (u *Upscaler) checkRegression(o Options) error {
 }
 
 // regress sets y to the y0 that one call gives in pass i, window by window.
-func (r *run) regress(y []float32, i int, d *Denoiser, target residual) error {
+func (r *run) regress(y []float32, i int, d *Denoiser, target *target) error {
 	if err := regress(r.ctx, y, d); err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (r *run) predict(x []float32, i int) ([]float32, error) {
 	if err := regress(r.ctx, y, d); err != nil {
 		return nil, err
 	}
-	residual{factor: float32(r.predictor.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}.image(y, y)
+	r.predictor.newTarget(x, r.passes[i].times(r.cfg.Scale), r.o.Threads).Image(y, y)
 	clamp(y, -1, 1)
 	if r.keep && i == 0 {
 		r.kept = y

@@ -99,9 +99,13 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	}
 	defer free()
 	denoiser.OnWindow = r.windowCallback(i, call, r.windows[i].cost)
-	target := residual{factor: float32(r.cfg.Diffusion.Residual), x: x, threads: r.o.Threads}
-	if target.consistent, err = r.consistency(low, in, out, target); err != nil {
-		return nil, err
+	target := r.newTarget(x, out, r.o.Threads)
+	if r.consistent {
+		c, err := newConsistency(low, in, out, r.o.Threads)
+		if err != nil {
+			return nil, err
+		}
+		target.meet(c)
 	}
 	y := make([]float32, out.pixels()*3)
 	predict := r.refine
@@ -111,7 +115,7 @@ func (r *run) pass(i int, low []float32, depth int) ([]float32, error) {
 	if err := predict(y, i, denoiser, target); err != nil {
 		return nil, fmt.Errorf("pass %d of %d: %w", i+1, len(r.passes), err)
 	}
-	target.image(y, y)
+	target.Image(y, y)
 	clamp(y, -1, 1)
 	if r.consistent && i+1 < len(r.passes) {
 		_, err = r.settle(y, out, low, in, depth)
@@ -138,7 +142,7 @@ func (u *Upscaler) denoiser(plan *Plan, x, levels []float32, threads int) (*Deno
 }
 
 // refine sets y to the y0 that pass i gives: Algorithm 2, or another sampler.
-func (r *run) refine(y []float32, i int, d *Denoiser, target residual) error {
+func (r *run) refine(y []float32, i int, d *Denoiser, target *target) error {
 	options := r.sampler
 	options.Noise = refine.NewNoise(passSeed(r.o.Seed, r.before+i))
 	options.OnStep = r.stepCallback(i, target)
@@ -192,7 +196,7 @@ func (r *run) windowCallback(pass, first int, cost int64) func(done, total int) 
 }
 
 // stepCallback hands steps on to OnStep.
-func (r *run) stepCallback(pass int, target residual) func(refine.Step) {
+func (r *run) stepCallback(pass int, target *target) func(refine.Step) {
 	if r.o.OnStep == nil {
 		return nil
 	}

@@ -49,7 +49,8 @@ func newScheduleShow(s *streams) *cobra.Command {
   gamma     share of the image's variance that is left: 0 is noise, 1 the clean image
   log-SNR   ln(gamma/(1-gamma)), the measure in which even steps are even work
   noise     deviation of the noise, in grey levels of 255 if images are diffused
-            themselves; of a model that diffuses residuals, divided by their factor
+            themselves; of a model that diffuses residuals, divided by their factor,
+            and where that adapts to the image, in areas of the highest contrast
 
 A model that stores levels for 10 steps runs any other number through levels in
 between: log-SNR is interpolated over the index, the first and the last level stay.`,
@@ -139,7 +140,7 @@ func (f *scheduleShow) describe(m *model.Model) (scheduleDescription, error) {
 		// Noise beside an image of full contrast, in [-1, 1].
 		noise := g.Sigma() / g.Alpha() * 127.5
 		if c.Diffusion.Residual != 0 {
-			noise /= c.Diffusion.Residual
+			noise *= c.Diffusion.Adaptive.Largest() / c.Diffusion.Residual
 		}
 		d.Levels = append(d.Levels, scheduleLevel{float64(g), max(g.LogSNR(), -1e9), min(noise, 1e9)})
 	}
