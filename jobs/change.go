@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// load reads the record of a job.
+// load reads the record of a job. With ErrGone it tells whose the job was.
 func (q *Queue) load(ctx context.Context, id string) (*record, error) {
 	if q.ctx.Err() != nil && q.nc.IsClosed() {
 		return nil, ErrClosed
@@ -36,7 +36,7 @@ func (q *Queue) load(ctx context.Context, id string) (*record, error) {
 		return nil, fmt.Errorf("read job %s: %w", id, err)
 	}
 	if r.Gone {
-		return nil, ErrGone
+		return r, ErrGone // with the owner, but nothing else
 	}
 	return r, nil
 }
@@ -85,7 +85,7 @@ func (q *Queue) change(ctx context.Context, id string, f func(*record) error) (*
 }
 
 // Get returns a job. Errors: [ErrNotFound], and [ErrGone] for one that was deleted or
-// has expired not too long ago.
+// has expired not too long ago; of that one ID and owner are returned with it.
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	r, err := q.load(ctx, id)
 	return asJob(r), err
@@ -200,7 +200,7 @@ func (q *Queue) remove(ctx context.Context, id string) error {
 	var old record
 	_, err := q.change(ctx, id, func(r *record) error {
 		old = *r
-		*r = record{Job: Job{ID: id}, Gone: true, revision: r.revision}
+		*r = record{Job: Job{ID: id, Owner: r.Owner}, Gone: true, revision: r.revision}
 		return nil
 	})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -214,8 +215,8 @@ func TestLargeImageInPieces(t *testing.T) {
 	if list, err := q.subjectsOf(t.Context(), q.blobs, subjectBlob, subjectBlob+">"); err != nil || len(list) > 0 {
 		t.Error("left:", list, err)
 	}
-	if _, err := q.Get(t.Context(), j.ID); !errors.Is(err, ErrGone) {
-		t.Errorf("a deleted job: %v", err)
+	if gone, err := q.Get(t.Context(), j.ID); !errors.Is(err, ErrGone) || !reflect.DeepEqual(gone, Job{ID: j.ID, Owner: j.Owner}) {
+		t.Errorf("a deleted job of %q: %+v, %v", j.Owner, gone, err)
 	}
 	if err := q.Delete(t.Context(), j.ID); !errors.Is(err, ErrGone) {
 		t.Errorf("deleted twice: %v", err)

@@ -28,7 +28,7 @@ type record struct {
 	Losses   int `json:"losses,omitempty"`
 	// NotBefore holds back another attempt.
 	NotBefore *time.Time `json:"not_before,omitempty"`
-	// Gone is left when a job is removed; of the rest only the ID is.
+	// Gone is left when a job is removed; of the rest only the ID and the owner are.
 	Gone bool `json:"gone,omitempty"`
 
 	revision uint64 // under which it is stored
