@@ -42,11 +42,6 @@ var (
 	errNotOurs  = errors.New("the job is no longer this worker's")
 )
 
-// waiting tells whether a job may be taken up, now or later.
-func (r *record) waiting() bool {
-	return r.State == Available || r.State == Scheduled || r.State == Retryable
-}
-
 // due is when the job may be taken up.
 func (r *record) due() time.Time {
 	var t time.Time
