@@ -299,3 +299,35 @@ func fuzzFormat(f *testing.F, ext string) {
 		}
 	})
 }
+
+// TestScans reads a progressive JPEG of one grey component whose scans are a few bytes
+// each: as many as are taken, and one more.
+func TestScans(t *testing.T) {
+	segment := func(marker byte, body ...byte) []byte {
+		return append([]byte{0xff, marker, 0, byte(len(body) + 2)}, body...)
+	}
+	file := func(scans int) []byte {
+		ones := bytes.Repeat([]byte{1}, 64)
+		code := append([]byte{1}, make([]byte, 15)...) // one code of one bit
+		data := []byte{0xff, 0xd8}
+		data = append(data, segment(0xdb, append([]byte{0}, ones...)...)...)
+		data = append(data, segment(0xc2, 8, 0, 8, 0, 8, 1, 1, 0x11, 0)...)
+		data = append(data, segment(0xc4, append(append([]byte{0}, code...), 0)...)...)
+		data = append(data, segment(0xc4, append(append([]byte{0x10}, code...), 0)...)...)
+		data = append(append(data, segment(0xda, 1, 1, 0, 0, 0, 0)...), 0x7f)
+		for range scans - 1 {
+			data = append(append(data, segment(0xda, 1, 1, 0, 1, 63, 0)...), 0x7f)
+		}
+		// What looks like scans in a comment is none.
+		data = append(data, segment(0xfe, bytes.Repeat([]byte{0xff, 0xda}, 100)...)...)
+		return append(data, 0xff, 0xd9)
+	}
+	if m, err := imageio.Decode(file(500), "scans.jpg", imageio.Limits{}); err != nil || m.Width != 8 {
+		t.Errorf("500 scans: %v", err)
+	}
+	for _, n := range []int{501, 5000} {
+		if _, err := imageio.Inspect(file(n), "scans.jpg", imageio.Limits{}); !errors.Is(err, imageio.ErrTooLarge) || !strings.Contains(err.Error(), "scans.jpg") {
+			t.Errorf("%d scans: %v", n, err)
+		}
+	}
+}

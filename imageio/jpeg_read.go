@@ -16,6 +16,9 @@ const (
 	extendedXMPPrefix = "http://ns.adobe.com/xmp/extension/\x00"
 	iccPrefix         = "ICC_PROFILE\x00"
 
+	markerRST0 = 0xd0
+	markerRST7 = 0xd7
+	markerEOI  = 0xd9
 	markerDQT  = 0xdb
 	markerSOS  = 0xda
 	markerAPP1 = 0xe1
@@ -28,6 +31,9 @@ func parseJPEG(data []byte) (*container, error) {
 	if err != nil {
 		return nil, classifyBare(err)
 	}
+	if manyScans(data) {
+		return nil, fmt.Errorf("%w: more than %d scans, each of which takes the time of a whole picture", ErrTooLarge, maxScans)
+	}
 	c := &container{width: config.Width, height: config.Height, depth: 8}
 	c.gray = config.ColorModel == color.GrayModel
 	readSegments(c, data)
@@ -37,6 +43,37 @@ func parseJPEG(data []byte) (*container, error) {
 	}
 	c.decode = func() (image.Image, error) { return jpeg.Decode(bytes.NewReader(data)) }
 	return c, nil
+}
+
+// maxScans bounds the scans of a progressive picture. Encoders make about ten; a scan
+// of a few bytes that changes nothing costs as much time as any other.
+const maxScans = 500
+
+// manyScans tells whether there are more than maxScans.
+func manyScans(data []byte) bool {
+	scans := 0
+	for at := 2; ; {
+		next := bytes.IndexByte(data[min(at, len(data)):], 0xff)
+		if at += next; next < 0 || at+4 > len(data) {
+			return false
+		}
+		switch marker := data[at+1]; {
+		case marker == 0xff: // fill byte
+			at++
+		case marker == 0 || marker >= markerRST0 && marker <= markerRST7: // within a scan
+			at += 2
+		case marker == markerEOI:
+			return false
+		default:
+			if marker == markerSOS {
+				scans++
+			}
+			at += 2 + int(binary.BigEndian.Uint16(data[at+2:]))
+		}
+		if scans > maxScans {
+			return true
+		}
+	}
 }
 
 // readSegments collects metadata from the segments before the first scan. It

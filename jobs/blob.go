@@ -49,7 +49,11 @@ func (q *Queue) putBlob(ctx context.Context, place string, data []byte) error {
 	size := int(min(blobPiece, max(1024, q.nc.MaxPayload()-8192)))
 	for i := 0; i == 0 || i*size < len(data); i++ {
 		piece := data[i*size : min(len(data), (i+1)*size)]
-		if _, err := q.js.Publish(ctx, subjectBlob+place+"."+strconv.Itoa(i), piece); err != nil {
+		err := q.insist(ctx, func(ctx context.Context) error {
+			_, err := q.js.Publish(ctx, subjectBlob+place+"."+strconv.Itoa(i), piece)
+			return err
+		})
+		if err != nil {
 			if full(err) {
 				return fmt.Errorf("%w: its store has no room", ErrFull)
 			}
@@ -83,9 +87,12 @@ func (q *Queue) getBlob(ctx context.Context, place string, o Object) ([]byte, er
 var errDamaged = errors.New("the stored image is damaged")
 
 // piece reads one message. A server of a cluster may not have it yet.
-func (q *Queue) piece(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+func (q *Queue) piece(ctx context.Context, subject string) (m *jetstream.RawStreamMsg, err error) {
 	for try := 0; ; try++ {
-		m, err := q.blobs.GetLastMsgForSubject(ctx, subject)
+		err = q.insist(ctx, func(ctx context.Context) error {
+			m, err = q.blobs.GetLastMsgForSubject(ctx, subject)
+			return err
+		})
 		if !errors.Is(err, jetstream.ErrMsgNotFound) || try == 3 || q.server != nil {
 			return m, err
 		}
@@ -97,17 +104,27 @@ func (q *Queue) piece(ctx context.Context, subject string) (*jetstream.RawStream
 
 // purgeBlobs removes everything below a place.
 func (q *Queue) purgeBlobs(ctx context.Context, place string) {
-	if err := q.blobs.Purge(ctx, jetstream.WithPurgeSubject(subjectBlob+place+".>")); err != nil && ctx.Err() == nil {
+	err := q.call(ctx, func(ctx context.Context) error {
+		return q.blobs.Purge(ctx, jetstream.WithPurgeSubject(subjectBlob+place+".>"))
+	})
+	if err != nil && ctx.Err() == nil {
 		q.log.Warn("images that are no longer needed stay for now", "place", place, "error", err)
 	}
 }
 
 // subjectsOf lists the subjects of a stream that match a filter, without prefix.
-func subjectsOf(ctx context.Context, s jetstream.Stream, prefix, filter string) ([]string, error) {
-	info, err := s.Info(ctx, jetstream.WithSubjectFilter(filter))
+func (q *Queue) subjectsOf(ctx context.Context, s jetstream.Stream, prefix, filter string) ([]string, error) {
+	var info *jetstream.StreamInfo
+	var before time.Time
+	err := q.call(ctx, func(ctx context.Context) (err error) {
+		before = q.options.clock()
+		info, err = s.Info(ctx, jetstream.WithSubjectFilter(filter))
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
+	q.setClock(before, info.TimeStamp)
 	list := make([]string, 0, len(info.State.Subjects))
 	for subject := range info.State.Subjects {
 		list = append(list, strings.TrimPrefix(subject, prefix))

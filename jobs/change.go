@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// load reads the record of a job.
+// load reads the record of a job. With ErrGone it tells whose the job was.
 func (q *Queue) load(ctx context.Context, id string) (*record, error) {
 	if q.ctx.Err() != nil && q.nc.IsClosed() {
 		return nil, ErrClosed
@@ -20,7 +20,11 @@ func (q *Queue) load(ctx context.Context, id string) (*record, error) {
 	if _, err := idTime(id); err != nil {
 		return nil, ErrNotFound
 	}
-	e, err := q.records.Get(ctx, id)
+	var e jetstream.KeyValueEntry
+	err := q.call(ctx, func(ctx context.Context) (err error) {
+		e, err = q.records.Get(ctx, id)
+		return err
+	})
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, ErrNotFound
 	}
@@ -32,7 +36,7 @@ func (q *Queue) load(ctx context.Context, id string) (*record, error) {
 		return nil, fmt.Errorf("read job %s: %w", id, err)
 	}
 	if r.Gone {
-		return nil, ErrGone
+		return r, ErrGone // with the owner, but nothing else
 	}
 	return r, nil
 }
@@ -43,7 +47,11 @@ func (q *Queue) store(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	revision, err := q.records.Update(ctx, r.ID, data, r.revision)
+	l := q.link.Load()
+	call, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	defer context.AfterFunc(l.over, cancel)() // whether it was stored shows when it is read
+	revision, err := q.records.Update(call, r.ID, data, r.revision)
 	if err != nil {
 		return err
 	}
@@ -77,7 +85,7 @@ func (q *Queue) change(ctx context.Context, id string, f func(*record) error) (*
 }
 
 // Get returns a job. Errors: [ErrNotFound], and [ErrGone] for one that was deleted or
-// has expired not too long ago.
+// has expired not too long ago; of that one ID and owner are returned with it.
 func (q *Queue) Get(ctx context.Context, id string) (Job, error) {
 	r, err := q.load(ctx, id)
 	return asJob(r), err
@@ -170,7 +178,7 @@ func (q *Queue) blobError(ctx context.Context, id, what string, err error) error
 // makes still is thrown away. The error is [ErrFinished] for a finished job, which is
 // returned with it.
 func (q *Queue) Cancel(ctx context.Context, id string) (Job, error) {
-	r, err := q.change(ctx, id, func(r *record) error { return r.cancel(time.Now().UTC()) })
+	r, err := q.change(ctx, id, func(r *record) error { return r.cancel(q.now()) })
 	if err != nil {
 		return asJob(r), err
 	}
@@ -192,7 +200,7 @@ func (q *Queue) remove(ctx context.Context, id string) error {
 	var old record
 	_, err := q.change(ctx, id, func(r *record) error {
 		old = *r
-		*r = record{Job: Job{ID: id}, Gone: true, revision: r.revision}
+		*r = record{Job: Job{ID: id, Owner: r.Owner}, Gone: true, revision: r.revision}
 		return nil
 	})
 	if err != nil {
@@ -240,7 +248,10 @@ func (q *Queue) announceEnd(ctx context.Context, r *record) error {
 	if err != nil {
 		return err
 	}
-	_, err = q.js.Publish(ctx, subjectEnd+r.ID, data, jetstream.WithExpectLastSequencePerSubject(0))
+	err = q.call(ctx, func(ctx context.Context) error {
+		_, err := q.js.Publish(ctx, subjectEnd+r.ID, data, jetstream.WithExpectLastSequencePerSubject(0))
+		return err
+	})
 	if wrongRevision(err) {
 		return nil
 	}
@@ -250,10 +261,13 @@ func (q *Queue) announceEnd(ctx context.Context, r *record) error {
 // dropMessage takes a job from the workers' stream. It deletes the one message instead
 // of purging its subject, which makes consumers of old servers (2.9) skip others.
 func (q *Queue) dropMessage(ctx context.Context, id string) error {
-	m, err := q.work.GetLastMsgForSubject(ctx, subjectWork+id)
-	if err == nil {
-		err = q.work.DeleteMsg(ctx, m.Sequence)
-	}
+	err := q.call(ctx, func(ctx context.Context) error {
+		m, err := q.work.GetLastMsgForSubject(ctx, subjectWork+id)
+		if err == nil {
+			err = q.work.DeleteMsg(ctx, m.Sequence)
+		}
+		return err
+	})
 	if errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return nil // somebody was faster
 	}

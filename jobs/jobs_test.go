@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -178,7 +179,7 @@ func checkStore(t testing.TB, q *Queue, ids []string) {
 			t.Errorf("event of the end of %s: %v", id, err)
 		}
 	}
-	got, err := subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
+	got, err := q.subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,11 +212,11 @@ func TestLargeImageInPieces(t *testing.T) {
 	if err := q.Delete(t.Context(), j.ID); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := subjectsOf(t.Context(), q.blobs, subjectBlob, subjectBlob+">"); err != nil || len(list) > 0 {
+	if list, err := q.subjectsOf(t.Context(), q.blobs, subjectBlob, subjectBlob+">"); err != nil || len(list) > 0 {
 		t.Error("left:", list, err)
 	}
-	if _, err := q.Get(t.Context(), j.ID); !errors.Is(err, ErrGone) {
-		t.Errorf("a deleted job: %v", err)
+	if gone, err := q.Get(t.Context(), j.ID); !errors.Is(err, ErrGone) || !reflect.DeepEqual(gone, Job{ID: j.ID, Owner: j.Owner}) {
+		t.Errorf("a deleted job of %q: %+v, %v", j.Owner, gone, err)
 	}
 	if err := q.Delete(t.Context(), j.ID); !errors.Is(err, ErrGone) {
 		t.Errorf("deleted twice: %v", err)

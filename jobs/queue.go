@@ -73,6 +73,8 @@ type Options struct {
 
 	// Logger gets what goes wrong out of sight; nil means none.
 	Logger *slog.Logger
+
+	clock func() time.Time // time.Now but in tests
 }
 
 // Queue is an open queue. It may be used by several goroutines.
@@ -91,7 +93,9 @@ type Queue struct {
 
 	view  *view
 	hub   *hub
-	stuck int // how often in a row messages were not delivered; the sweep's own
+	link  atomic.Pointer[link]
+	ahead atomic.Int64 // of the server's clock before this one's, as a time.Duration
+	stuck int          // how often in a row messages were not delivered; the sweep's own
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -113,7 +117,11 @@ func Open(ctx context.Context, o Options) (*Queue, error) {
 	if err := o.check(); err != nil {
 		return nil, err
 	}
-	q := &Queue{options: o, log: o.Logger}
+	if o.clock == nil {
+		o.clock = time.Now
+	}
+	q := &Queue{options: o, log: o.Logger, view: newView()}
+	q.link.Store(newLink())
 	q.ctx, q.stop = context.WithCancel(context.Background())
 	if err := q.open(ctx); err != nil {
 		_ = q.Close()
@@ -150,7 +158,6 @@ func (q *Queue) open(ctx context.Context) error {
 		return err
 	}
 	q.hub = newHub(q)
-	q.view = newView()
 	if err := q.follow(ctx); err != nil {
 		return err
 	}
@@ -166,12 +173,11 @@ func (q *Queue) open(ctx context.Context) error {
 func (q *Queue) connect() error {
 	o := &q.options
 	opts := []nats.Option{
-		nats.Name("sr3 " + clientName()), nats.MaxReconnects(-1), nats.ReconnectWait(time.Second), nats.Timeout(5 * time.Second),
+		nats.Name("sr3 " + clientName()), nats.MaxReconnects(-1), nats.IgnoreAuthErrorAbort(), nats.ReconnectWait(time.Second), nats.Timeout(5 * time.Second),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			q.log.Info("connected to NATS again")
-			if v := q.view; v != nil {
-				v.refresh() // nobody could be heard
-			}
+			q.view.refresh() // nobody could be heard
+			q.link.Swap(newLink()).cut()
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -266,6 +272,7 @@ type Stats struct {
 	Bytes            int64         // of inputs, results and records
 	MaxQueued        int           // of Waiting
 	MaxBytes         int64         // of Bytes
+	Keep             time.Duration // how long jobs stay after their end
 }
 
 // Stats returns numbers from memory. It fails if the server is out of reach.
@@ -275,7 +282,7 @@ func (q *Queue) Stats(context.Context) (Stats, error) {
 	}
 	s := q.view.stats()
 	set := q.settings.Load()
-	s.MaxQueued, s.MaxBytes = set.MaxQueued, set.MaxBytes
+	s.MaxQueued, s.MaxBytes, s.Keep = set.MaxQueued, set.MaxBytes, set.Keep
 	if !q.nc.IsConnected() {
 		return s, errors.New("the NATS server is out of reach")
 	}

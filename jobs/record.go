@@ -28,7 +28,7 @@ type record struct {
 	Losses   int `json:"losses,omitempty"`
 	// NotBefore holds back another attempt.
 	NotBefore *time.Time `json:"not_before,omitempty"`
-	// Gone is left when a job is removed; of the rest only the ID is.
+	// Gone is left when a job is removed; of the rest only the ID and the owner are.
 	Gone bool `json:"gone,omitempty"`
 
 	revision uint64 // under which it is stored
@@ -41,11 +41,6 @@ var (
 	errTooEarly = errors.New("it is too early")
 	errNotOurs  = errors.New("the job is no longer this worker's")
 )
-
-// waiting tells whether a job may be taken up, now or later.
-func (r *record) waiting() bool {
-	return r.State == Available || r.State == Scheduled || r.State == Retryable
-}
 
 // due is when the job may be taken up.
 func (r *record) due() time.Time {

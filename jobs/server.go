@@ -23,8 +23,9 @@ const (
 	// syncInterval is how often the embedded server makes the system write what it was
 	// given, unless Options.Sync; JetStream's own default is two minutes.
 	syncInterval = 10 * time.Second
-	// headRoom is what records, messages and events may take beside images.
-	headRoom = 1 << 30
+	// maxStore is no limit: the stream of images has its own. The server refuses to open
+	// streams that were allowed more than it is, so it must not depend on the options.
+	maxStore = 1 << 60
 )
 
 // embedded is a NATS server in this process.
@@ -83,7 +84,7 @@ func (e *embedded) lockStore(dir string) error {
 func (e *embedded) start(o *Options) error {
 	opts := &server.Options{
 		ServerName: "sr3", DontListen: true, NoSigs: true, JetStream: true, StoreDir: filepath.Join(o.Dir, "nats"),
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: hardBytes(cmp.Or(o.MaxBytes, defaultMaxBytes)) + headRoom,
+		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: maxStore,
 		SyncAlways: o.Sync, SyncInterval: syncInterval, MaxControlLine: 4096,
 	}
 	if o.Listen != "" {

@@ -48,7 +48,7 @@ func (q *Queue) Submit(ctx context.Context, req Request) (job Job, created bool,
 	if q.ctx.Err() != nil {
 		return Job{}, false, ErrClosed
 	}
-	now := time.Now().UTC().Truncate(time.Millisecond)
+	now := q.now().Truncate(time.Millisecond)
 	s := q.settings.Load()
 	if at := req.Settings.StartAfter; at != nil && at.After(now.Add(s.Keep)) {
 		return Job{}, false, &Fault{"settings-invalid", fmt.Sprintf("start_after is too far away; jobs can wait %v", s.Keep)}
@@ -96,10 +96,13 @@ func (q *Queue) accept(ctx context.Context, req *Request, c *claim, now time.Tim
 	if err != nil {
 		return Job{}, false, fmt.Errorf("store the job: %w", err)
 	}
-	r.revision, err = q.records.Create(ctx, r.ID, data)
-	if errors.Is(err, jetstream.ErrKeyExists) || wrongRevision(err) { // the same request at the same time
+	err = q.call(ctx, func(ctx context.Context) (err error) {
+		r.revision, err = q.records.Create(ctx, r.ID, data)
+		return err
+	})
+	if wrongRevision(err) { // the same request at the same time, or this one before the connection was lost
 		other, err := q.load(ctx, c.ID)
-		return asJob(other), false, err
+		return asJob(other), c.key == "" && err == nil, err
 	}
 	if err != nil { // it may be stored or not; what is true shows later, and nothing is removed
 		return Job{}, false, fmt.Errorf("store the job: %w", err)
@@ -124,7 +127,10 @@ func (q *Queue) abandon(c *claim) {
 
 // enqueue makes the message of a job, unless it is there.
 func (q *Queue) enqueue(ctx context.Context, id string) error {
-	_, err := q.js.Publish(ctx, subjectWork+id, nil, jetstream.WithExpectLastSequencePerSubject(0))
+	err := q.call(ctx, func(ctx context.Context) error {
+		_, err := q.js.Publish(ctx, subjectWork+id, nil, jetstream.WithExpectLastSequencePerSubject(0))
+		return err
+	})
 	if wrongRevision(err) {
 		return nil
 	}
@@ -160,7 +166,7 @@ func (q *Queue) findClaim(ctx context.Context, c *claim) (*record, error) {
 	switch {
 	case errors.Is(err, ErrGone):
 		return nil, nil // the key is free again
-	case errors.Is(err, ErrNotFound) && (badID != nil || time.Since(made) > halfMade):
+	case errors.Is(err, ErrNotFound) && (badID != nil || q.now().Sub(made) > halfMade):
 		return nil, nil
 	case err != nil && !errors.Is(err, ErrNotFound):
 		return nil, err

@@ -77,8 +77,11 @@ func (q *Queue) sweep(ctx context.Context) error {
 	if err := q.sweepMessages(ctx); err != nil {
 		return err
 	}
-	for _, id := range q.view.expired(s.Keep, time.Now()) {
-		if err := q.Delete(ctx, id); err != nil && !errors.Is(err, ErrGone) && !errors.Is(err, ErrNotFound) {
+	for _, id := range q.view.expired(s.Keep, q.now()) {
+		switch err := q.Delete(ctx, id); {
+		case errors.Is(err, ErrNotFound): // the server was faster
+			q.view.lose(id)
+		case err != nil && !errors.Is(err, ErrGone):
 			return err
 		}
 	}
@@ -92,7 +95,7 @@ func (q *Queue) loseWorker(ctx context.Context, silent *record) error {
 		if r.revision != silent.revision || r.State != Running {
 			return errHeld
 		}
-		r.lose(q.settings.Load(), time.Now().UTC())
+		r.lose(q.settings.Load(), q.now())
 		return nil
 	})
 	switch {
@@ -112,7 +115,7 @@ func (q *Queue) loseWorker(ctx context.Context, silent *record) error {
 // jobs that have one.
 func (q *Queue) sweepMessages(ctx context.Context) error {
 	open := q.view.unfinished()
-	list, err := subjectsOf(ctx, q.work, subjectWork, subjectWork+"*")
+	list, err := q.subjectsOf(ctx, q.work, subjectWork, subjectWork+"*")
 	if err != nil {
 		return err
 	}
@@ -172,7 +175,7 @@ func (q *Queue) sweepStuck(ctx context.Context, list []string) error {
 // sweepDeep removes images that belong to nothing, if their job's ID is older than age,
 // and announces ends that were not.
 func (q *Queue) sweepDeep(ctx context.Context, age time.Duration) error {
-	places, err := subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
+	places, err := q.subjectsOf(ctx, q.blobs, subjectBlob, subjectBlob+">")
 	if err != nil {
 		return err
 	}
@@ -199,7 +202,7 @@ func (q *Queue) sweepBlobs(ctx context.Context, id string, found map[string]bool
 	if state != "" && !state.Finished() || state == Completed && len(found) == 2 {
 		return nil // in work, or the input and one attempt
 	}
-	if made, err := idTime(id); err == nil && time.Since(made) < age {
+	if made, err := idTime(id); err == nil && q.now().Sub(made) < age {
 		return nil
 	}
 	r, err := q.load(ctx, id)
@@ -223,7 +226,7 @@ func (q *Queue) sweepBlobs(ctx context.Context, id string, found map[string]bool
 // sweepEnds makes the events that finished jobs lack.
 func (q *Queue) sweepEnds(ctx context.Context) error {
 	finished := q.view.finished()
-	list, err := subjectsOf(ctx, q.ends, subjectEnd, subjectEnd+"*")
+	list, err := q.subjectsOf(ctx, q.ends, subjectEnd, subjectEnd+"*")
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,10 @@
 package jobs
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // view is what this process knows of all jobs, from following the records: enough
@@ -21,7 +17,8 @@ type view struct {
 	counts  map[State]int
 	bytes   int64
 	waiting int
-	reached uint64 // revision up to which all was heard
+	reached uint64    // revision up to which all was heard
+	store   time.Time // when the store of the records was made
 
 	reserved      int // jobs about to be submitted
 	reservedBytes int64
@@ -55,17 +52,13 @@ func (v *view) apply(r *record) {
 	if old != nil && r.revision <= old.revision || old == nil && r.revision <= v.reached {
 		return
 	}
-	if old != nil {
-		v.count(old, -1)
-	}
 	switch {
 	case r.Gone && old != nil:
-		delete(v.jobs, r.ID)
-		delete(v.open, r.ID)
-		if i, found := slices.BinarySearch(v.ids, r.ID); found {
-			v.ids = slices.Delete(v.ids, i, i+1)
-		}
+		v.drop(r.ID)
 	case !r.Gone:
+		if old != nil {
+			v.count(old, -1)
+		}
 		v.put(r, old)
 	}
 	for w := range v.watchers[r.ID] {
@@ -99,6 +92,51 @@ func (v *view) count(e *entry, sign int) {
 	v.bytes += int64(sign) * e.bytes
 	if !e.state.Finished() && e.state != Running {
 		v.waiting += sign
+	}
+}
+
+// forget drops the jobs that all records together (seen, up to a revision) do not tell
+// of: the server removed them for their age.
+func (v *view) forget(seen map[string]bool, last uint64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for id, e := range v.jobs {
+		if !seen[id] && e.revision <= last {
+			v.drop(id)
+		}
+	}
+}
+
+// lose drops a job whose record is no more.
+func (v *view) lose(id string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.jobs[id] != nil {
+		v.drop(id)
+	}
+}
+
+// belongTo forgets everything if the records are in another store than before, such as
+// one that was removed and made again: its revisions begin anew.
+func (v *view) belongTo(created time.Time) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.store.IsZero() && !v.store.Equal(created) {
+		for id := range v.jobs {
+			v.drop(id)
+		}
+		v.reached = 0
+	}
+	v.store = created
+}
+
+// drop removes what is known of a job.
+func (v *view) drop(id string) {
+	v.count(v.jobs[id], -1)
+	delete(v.jobs, id)
+	delete(v.open, id)
+	if i, found := slices.BinarySearch(v.ids, id); found {
+		v.ids = slices.Delete(v.ids, i, i+1)
 	}
 }
 
@@ -253,74 +291,4 @@ func (v *view) removeTask(t *Task) {
 	if v.tasks[t.job.ID] == t {
 		delete(v.tasks, t.job.ID)
 	}
-}
-
-// follow reads all records into the view and goes on with every change.
-func (q *Queue) follow(ctx context.Context) error {
-	records, err := q.records.WatchAll(q.ctx)
-	if err != nil {
-		return fmt.Errorf("open the queue: read the jobs: %w", err)
-	}
-	shared, err := q.shared.Watch(q.ctx, settingsKey, jetstream.UpdatesOnly())
-	if err != nil {
-		return fmt.Errorf("open the queue: follow its settings: %w", err)
-	}
-	for {
-		select {
-		case e, ok := <-records.Updates():
-			if !ok {
-				return fmt.Errorf("open the queue: read the jobs: %w", ErrClosed)
-			}
-			if e == nil { // that was all
-				q.loops.Go(func() { q.followLoop(records, shared) })
-				return nil
-			}
-			q.heard(e)
-		case <-ctx.Done():
-			return fmt.Errorf("open the queue: read the jobs: %w", ctx.Err())
-		}
-	}
-}
-
-func (q *Queue) followLoop(records, shared jetstream.KeyWatcher) {
-	defer func() { _, _ = records.Stop(), shared.Stop() }()
-	for {
-		select {
-		case e := <-records.Updates():
-			if e != nil {
-				q.heard(e)
-			}
-		case e := <-shared.Updates():
-			var s settings
-			if e != nil && json.Unmarshal(e.Value(), &s) == nil && s.Lease > 0 {
-				q.settings.Store(&s)
-			}
-		case <-q.ctx.Done():
-			return
-		}
-	}
-}
-
-// heard takes in a record that the server sent.
-func (q *Queue) heard(e jetstream.KeyValueEntry) {
-	if e.Operation() == jetstream.KeyValuePut {
-		r, err := decodeRecord(e)
-		if err != nil {
-			q.log.Warn("a record cannot be read", "job", e.Key(), "error", err)
-		} else {
-			q.view.apply(r)
-		}
-	}
-	q.view.mu.Lock()
-	q.view.reached = max(q.view.reached, e.Revision())
-	q.view.mu.Unlock()
-}
-
-func decodeRecord(e jetstream.KeyValueEntry) (*record, error) {
-	r := &record{}
-	if err := json.Unmarshal(e.Value(), r); err != nil {
-		return nil, err
-	}
-	r.ID, r.revision = e.Key(), e.Revision()
-	return r, nil
 }

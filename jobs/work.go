@@ -74,11 +74,14 @@ func (q *Queue) Work(ctx context.Context, w Worker) error {
 func (q *Queue) workOnce(ctx context.Context, w *Worker) {
 	fetch, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
+	l := q.link.Load()
+	stop := context.AfterFunc(l.over, cancel) // the server has forgotten that somebody waits
 	m, err := q.consumer.Next(jetstream.FetchContext(fetch))
+	stop()
 	switch {
 	case err == nil:
 		q.offered(ctx, m, w)
-	case ctx.Err() != nil:
+	case ctx.Err() != nil || l.over.Err() != nil:
 	case errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, jetstream.ErrNoMessages):
 	default:
 		q.log.Warn("no jobs can be had for now", "error", err)
@@ -96,7 +99,7 @@ func (q *Queue) offered(ctx context.Context, m jetstream.Msg, w *Worker) {
 		return // the connection is closed
 	}
 	defer t.close()
-	r, err := q.change(safe, id, func(r *record) error { return r.take(w.Name, t.runner, time.Now().UTC()) })
+	r, err := q.change(safe, id, func(r *record) error { return r.take(w.Name, t.runner, q.now()) })
 	lease := q.settings.Load().Lease
 	switch {
 	case err == nil:
@@ -104,7 +107,7 @@ func (q *Queue) offered(ctx context.Context, m jetstream.Msg, w *Worker) {
 	case errors.Is(err, errFinished):
 		q.conclude(safe, r, m.Ack)
 	case errors.Is(err, errTooEarly):
-		q.later(m, time.Until(r.due()))
+		q.later(m, r.due().Sub(q.now()))
 	case errors.Is(err, errHeld): // by a worker that lives, or whose loss is noticed by the sweep
 		q.later(m, lease/4)
 	case errors.Is(err, ErrGone):
@@ -225,7 +228,7 @@ func (t *Task) settle(ctx context.Context, result error) {
 			return // the message belongs to the one who has the job now
 		}
 		q.log.Warn("the outcome of a job cannot be stored for now", "job", t.job.ID, "error", err)
-		if ctx.Err() != nil && try >= 3 || !sleep(safe, min(time.Duration(try)*200*time.Millisecond, 5*time.Second)) {
+		if ctx.Err() != nil && (try >= 3 || !q.nc.IsConnected()) || !sleep(safe, min(time.Duration(try)*200*time.Millisecond, 5*time.Second)) {
 			return // it will be done again after the lease
 		}
 	}
@@ -233,7 +236,7 @@ func (t *Task) settle(ctx context.Context, result error) {
 
 // outcome is what an attempt makes of a job.
 func (t *Task) outcome(r *record, result, cause error) {
-	now := time.Now().UTC()
+	now := t.q.now()
 	var fault *Fault
 	switch {
 	case result == nil:
@@ -257,7 +260,7 @@ func (t *Task) settled(ctx context.Context, r *record) {
 	case r.State == Available:
 		_ = t.msg.Nak()
 	default:
-		t.q.later(t.msg, time.Until(r.due()))
+		t.q.later(t.msg, r.due().Sub(t.q.now()))
 	}
 	t.q.purgeBlobs(ctx, attemptPlace(r.ID, r.Attempt))
 }

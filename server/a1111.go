@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
@@ -36,10 +37,33 @@ type a1111Request struct {
 	Upscaler2  string  `json:"upscaler_2"`
 	Visibility float64 `json:"extras_upscaler_2_visibility"`
 	Image      string  `json:"image"` // base64, with or without "data:image/png;base64,"
-	ImageList  []struct {
-		Data string `json:"data"`
-		Name string `json:"name"`
-	} `json:"imageList"`
+	ImageList  batch   `json:"imageList"`
+}
+
+// batch are the images of one request.
+type batch []struct {
+	Data string `json:"data"`
+	Name string `json:"name"`
+}
+
+// UnmarshalJSON reads images up to one more than are taken, which is enough to refuse
+// them. A list of empty ones takes many times the memory of its text.
+func (b *batch) UnmarshalJSON(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	switch first, err := d.Token(); {
+	case err != nil || first == nil: // null
+		return err
+	case first != json.Delim('['):
+		return &json.UnmarshalTypeError{Field: "imageList"}
+	}
+	*b = make(batch, 0, maxBatch+1)
+	for d.More() && len(*b) <= maxBatch {
+		*b = (*b)[:len(*b)+1]
+		if err := d.Decode(&(*b)[len(*b)-1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // a1111Options is GET /sdapi/v1/options, by which clients find out whether there is
@@ -74,11 +98,7 @@ func (s *Server) a1111Upscalers(w http.ResponseWriter, _ *http.Request) error {
 func (s *Server) a1111Single(w http.ResponseWriter, r *http.Request) error {
 	return s.a1111(w, r, func(q *a1111Request) (names, images []string, err error) {
 		return []string{"image"}, []string{q.Image}, nil
-	}, func(out io.Writer, info string, images [][]byte) {
-		fmt.Fprintf(out, `{"html_info":%s,"image":`, mustJSON(info))
-		writeBase64(out, images[0])
-		io.WriteString(out, "}\n")
-	})
+	}, `"image":`, "}\n")
 }
 
 // a1111Batch is POST /sdapi/v1/extra-batch-images.
@@ -91,29 +111,12 @@ func (s *Server) a1111Batch(w http.ResponseWriter, r *http.Request) error {
 			names, images = append(names, f.Name), append(images, f.Data)
 		}
 		return names, images, nil
-	}, func(out io.Writer, info string, images [][]byte) {
-		fmt.Fprintf(out, `{"html_info":%s,"images":[`, mustJSON(info))
-		for i, data := range images {
-			if i > 0 {
-				io.WriteString(out, ",")
-			}
-			writeBase64(out, data)
-		}
-		io.WriteString(out, "]}\n")
-	})
-}
-
-func writeBase64(out io.Writer, data []byte) {
-	io.WriteString(out, `"`)
-	e := base64.NewEncoder(base64.StdEncoding, out)
-	e.Write(data)
-	e.Close()
-	io.WriteString(out, `"`)
+	}, `"images":[`, "]}\n")
 }
 
 // a1111 answers a request of the dialect: it reads, submits all images, waits for
-// them, and writes.
-func (s *Server) a1111(w http.ResponseWriter, r *http.Request, pick func(*a1111Request) (names, images []string, err error), write func(out io.Writer, info string, images [][]byte)) error {
+// them, and writes them one after the other between head and tail.
+func (s *Server) a1111(w http.ResponseWriter, r *http.Request, pick func(*a1111Request) (names, images []string, err error), head, tail string) error {
 	waiting, ok := s.waiting.take(1)
 	if !ok {
 		return errBusy("requests that wait").retry(s.untilRoom(r.Context()))
@@ -142,22 +145,14 @@ func (s *Server) a1111(w http.ResponseWriter, r *http.Request, pick func(*a1111R
 	}
 	q, images = nil, nil // nothing of the body is held while the jobs are done
 	release()
-	results, err := batch.results()
-	if err != nil {
+	if err := batch.wait(); err != nil {
 		return err
 	}
 	if warning != "" {
 		w.Header().Set("Warning", "299 sr3 "+strconv.QuoteToASCII(warning))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	var size int64
-	for _, data := range results {
-		size += int64(len(data)) * 4 / 3
-	}
-	allowWriting(w, size)
-	write(w, "<p>"+html.EscapeString(strings.Join(slices.DeleteFunc([]string{"Upscaler: " + name, warning}, func(t string) bool { return t == "" }), "; "))+"</p>", results)
-	return nil
+	info := "<p>" + html.EscapeString(strings.Join(slices.DeleteFunc([]string{"Upscaler: " + name, warning}, func(t string) bool { return t == "" }), "; ")) + "</p>"
+	return batch.write(w, fmt.Sprintf(`{"html_info":%s,%s`, mustJSON(info), head), tail)
 }
 
 // readA1111 reads the JSON body.
@@ -243,34 +238,79 @@ func (b *a1111Batched) submit(q *a1111Request, model, name, text string) error {
 	return nil
 }
 
-// results waits for all jobs, in turn.
-func (b *a1111Batched) results() ([][]byte, error) {
-	var out [][]byte
+// wait waits for all jobs, in turn.
+func (b *a1111Batched) wait() error {
 	for i, job := range b.jobs {
 		job, err := b.s.await(b.r, job, b.s.o.WaitA1111, true)
 		if errors.Is(err, errStillWaiting) && b.s.draining() {
-			return nil, errDraining()
+			return errDraining()
 		}
 		if errors.Is(err, errStillWaiting) {
-			return nil, failf(http.StatusServiceUnavailable, codeSlow, "the image is not ready after %v; try again later", b.s.o.WaitA1111).retry(b.s.untilRoom(b.r.Context()))
+			return failf(http.StatusServiceUnavailable, codeSlow, "the image is not ready after %v; try again later", b.s.o.WaitA1111).retry(b.s.untilRoom(b.r.Context()))
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
 		b.done = i + 1
 		if _, err := resultOf(job, jobs.ResultImage); err != nil {
-			return nil, problemOfEnd(job)
+			return problemOfEnd(job)
 		}
-		_, data, err := b.s.o.Queue.Result(b.r.Context(), job.ID, jobs.ResultImage)
-		if err != nil {
-			return nil, fmt.Errorf("read the result of job %s: %w", job.ID, err)
-		}
-		if data, err = b.s.fit(data, b.shape[i]); err != nil {
-			return nil, err
-		}
-		out = append(out, data)
+		b.jobs[i] = job
 	}
-	return out, nil
+	return nil
+}
+
+// write sends the results between head and tail. One at a time is in memory.
+func (b *a1111Batched) write(w http.ResponseWriter, head, tail string) error {
+	var most int64
+	for i := range b.jobs {
+		object, _ := resultOf(b.jobs[i], jobs.ResultImage)
+		most = max(most, object.Bytes+b.shape[i].bytes())
+	}
+	release, ok := b.s.memory.take(most)
+	if !ok {
+		return errBusy("downloads")
+	}
+	defer release()
+	out := newPacedWriter(w)
+	for i := range b.jobs {
+		data, err := b.result(i)
+		if err != nil {
+			return err
+		}
+		if i == 0 { // until here failures can be told
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", "no-store")
+			io.WriteString(out, head)
+		} else {
+			io.WriteString(out, ",")
+		}
+		if err := writeBase64(out, data); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(out, tail)
+	return err
+}
+
+// result is a result at the size that was asked for.
+func (b *a1111Batched) result(i int) ([]byte, error) {
+	_, data, err := b.s.o.Queue.Result(b.r.Context(), b.jobs[i].ID, jobs.ResultImage)
+	if err != nil {
+		return nil, fmt.Errorf("read the result of job %s: %w", b.jobs[i].ID, err)
+	}
+	return b.shape[i].fit(data)
+}
+
+func writeBase64(out io.Writer, data []byte) error {
+	io.WriteString(out, `"`)
+	e := base64.NewEncoder(base64.StdEncoding, out)
+	e.Write(data) // errors stay until Close
+	if err := e.Close(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(out, `"`)
+	return err
 }
 
 // abandon calls off what nobody will ask for.

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -191,4 +192,37 @@ func TestA1111Errors(t *testing.T) {
 	_, answer := a.begin(r)
 	a.Drain()
 	want(t, <-answer, 503, "shutting-down")
+}
+
+// TestA1111Memory checks that a list of very many images does not take much more
+// memory than its text, and that results count as memory while they are sent.
+func TestA1111Memory(t *testing.T) {
+	a := newAPI(t)
+	a.queue.auto = true
+	text := `{"imageList":[` + strings.Repeat("{},", 1<<20) + `{}]}`
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	want(t, a.call("POST", "/sdapi/v1/extra-batch-images", strings.NewReader(text), "Content-Type", "application/json"), 422, "settings-invalid")
+	runtime.ReadMemStats(&after)
+	if got := after.TotalAlloc - before.TotalAlloc; got > 8*uint64(len(text)) {
+		t.Errorf("a body of %d MiB took %d MiB", len(text)>>20, got>>20)
+	}
+	for name, body := range map[string]string{"no list": `{"imageList":3}`, "no image": `{"imageList":[3]}`, "no data": `{"imageList":[{"data":3}]}`, "null": `{"imageList":null}`} {
+		if res := a.call("POST", "/sdapi/v1/extra-batch-images", strings.NewReader(body), "Content-Type", "application/json"); res.StatusCode != 422 {
+			t.Errorf("%s: status %d", name, res.StatusCode)
+		}
+	}
+	image := map[string]string{"data": base64.StdEncoding.EncodeToString(testPNG(40, 30))}
+	r := httptest.NewRequest("POST", "/sdapi/v1/extra-batch-images", bytes.NewReader(mustJSON(map[string]any{"imageList": []any{image, image, image}})))
+	r.Header.Set("Content-Type", "application/json")
+	r.Host = "localhost"
+	var most int64
+	w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder(), onWrite: func(time.Time) { most = max(most, a.memory.inUse()) }}
+	a.ServeHTTP(w, r)
+	if size := int64(len(testPNG(80, 60))); w.Code != 200 || most < size || most > 2*size {
+		t.Errorf("status %d; %d bytes of memory are set aside while results of %d bytes each are sent", w.Code, most, size)
+	}
+	if used := a.memory.inUse(); used != 0 {
+		t.Errorf("%d bytes of memory are not given back", used)
+	}
 }

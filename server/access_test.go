@@ -147,6 +147,11 @@ func TestKeysOfOthers(t *testing.T) {
 	a.key = alice
 	want(t, post(), 202, "")
 	want(t, a.call("GET", job.Links.Result, nil), 200, "")
+	// That there was a job is not told to others either.
+	want(t, a.call("DELETE", job.Links.Self, nil), 204, "")
+	want(t, a.call("GET", job.Links.Self, nil), 410, "job-gone")
+	a.key = bob
+	want(t, a.call("GET", job.Links.Self, nil), 404, "job-not-found")
 }
 
 func TestKeysAreReadAgain(t *testing.T) {
@@ -171,6 +176,23 @@ func TestKeysAreReadAgain(t *testing.T) {
 	a.o.Keys.Reload()
 	a.key = bob
 	want(t, a.call("GET", "/v1/jobs", nil), 200, "") // a damaged file changes nothing
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	a.o.Keys.log = slog.New(slog.NewTextHandler(&log, nil))
+	for range 3 { // nor does a lost one, and the log says so once
+		a.o.Keys.checked = time.Time{}
+		want(t, a.call("GET", "/v1/jobs", nil), 200, "")
+	}
+	if n := strings.Count(log.String(), "cannot be read"); n != 1 {
+		t.Errorf("the log has %d lines about the lost file, want 1:\n%s", n, log.String())
+	}
+	if _, _, err := NewKey(path, "dave"); err != nil {
+		t.Fatal(err)
+	}
+	a.o.Keys.checked = time.Time{}
+	want(t, a.call("GET", "/v1/jobs", nil), 401, "key-unknown")
 }
 
 func TestOtherSites(t *testing.T) {
@@ -200,6 +222,8 @@ func TestOtherSites(t *testing.T) {
 		"other port":           {"127.0.0.1:7860", []string{"Origin", "http://127.0.0.1:8000", "Sec-Fetch-Site", "same-site"}, "origin-not-allowed"},
 		"sandboxed":            {"127.0.0.1:7860", []string{"Origin", "null"}, "origin-not-allowed"},
 		"proxy":                {"127.0.0.1:7860", []string{"X-Forwarded-For", "203.0.113.9"}, "host-not-allowed"},
+		"proxy, nginx":         {"127.0.0.1:7860", []string{"X-Real-IP", "203.0.113.9"}, "host-not-allowed"},
+		"proxy, HTTP":          {"127.0.0.1:7860", []string{"Via", "1.1 proxy"}, "host-not-allowed"},
 		"proxy, new":           {"127.0.0.1:7860", []string{"Forwarded", "for=203.0.113.9"}, "host-not-allowed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -219,6 +243,17 @@ func TestOtherSites(t *testing.T) {
 	keyed, _, alice, _ := withKeys(t) // with keys, names and proxies are the operator's business
 	keyed.key = alice
 	want(t, keyed.call("GET", "http://images.example/v1/jobs", nil, "X-Forwarded-For", "203.0.113.9"), 200, "")
+	// A browser that once was asked for a password sends it with requests of every page.
+	for site, status := range map[string]int{"cross-site": 403, "same-site": 403, "same-origin": 202, "": 202} {
+		r := httptest.NewRequest("POST", "/v1/jobs", bytes.NewReader(testPNG(4, 4)))
+		r.SetBasicAuth("alice", alice)
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		if res := keyed.do(r); res.StatusCode != status {
+			t.Errorf("a password sent by a page of %q: status %d, want %d", site, res.StatusCode, status)
+		}
+	}
 }
 
 func TestPageAndUnknownAddresses(t *testing.T) {

@@ -24,7 +24,7 @@ type fakeQueue struct {
 	broken   error // every call fails with it
 	made     int
 	jobs     map[string]*fakeJob
-	deleted  map[string]bool
+	deleted  map[string]string // owners
 	watchers int
 }
 
@@ -37,7 +37,7 @@ type fakeJob struct {
 }
 
 func newFakeQueue() *fakeQueue {
-	return &fakeQueue{jobs: map[string]*fakeJob{}, deleted: map[string]bool{}}
+	return &fakeQueue{jobs: map[string]*fakeJob{}, deleted: map[string]string{}}
 }
 
 func fakeID(n int) string { return fmt.Sprintf("%026d", n) }
@@ -126,10 +126,12 @@ func (q *fakeQueue) finish(id string) {
 }
 
 func (q *fakeQueue) find(id string) (*fakeJob, error) {
-	switch j := q.jobs[id]; {
+	j := q.jobs[id]
+	_, gone := q.deleted[id]
+	switch {
 	case q.broken != nil:
 		return nil, q.broken
-	case q.deleted[id]:
+	case gone:
 		return nil, jobs.ErrGone
 	case j == nil:
 		return nil, jobs.ErrNotFound
@@ -143,7 +145,7 @@ func (q *fakeQueue) Get(_ context.Context, id string) (jobs.Job, error) {
 	defer q.mu.Unlock()
 	j, err := q.find(id)
 	if err != nil {
-		return jobs.Job{}, err
+		return jobs.Job{ID: id, Owner: q.deleted[id]}, err
 	}
 	return j.job, nil
 }
@@ -185,11 +187,12 @@ func (q *fakeQueue) Delete(ctx context.Context, id string) error {
 	_, _ = q.Cancel(ctx, id)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, err := q.find(id); err != nil {
+	j, err := q.find(id)
+	if err != nil {
 		return err
 	}
 	delete(q.jobs, id)
-	q.deleted[id] = true
+	q.deleted[id] = j.job.Owner
 	return nil
 }
 

@@ -225,7 +225,7 @@ func finishSome(a *api) {
 func (q *fakeQueue) reset() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.jobs, q.deleted, q.made = map[string]*fakeJob{}, map[string]bool{}, 0
+	q.jobs, q.deleted, q.made = map[string]*fakeJob{}, map[string]string{}, 0
 }
 
 // FuzzSubmit looks for bodies that a submission trips over.

@@ -56,17 +56,20 @@ func (q *a1111Request) geometry(w, h int, l worker.Limits) (geometry, error) {
 	return g, nil
 }
 
+// bytes is the memory that fit takes beside the result. Decoded and reduced, each
+// pixel takes 16 bytes at most twice.
+func (g geometry) bytes() int64 {
+	if g.madeW == g.w && g.madeH == g.h {
+		return 0
+	}
+	return int64(g.madeW) * int64(g.madeH) * 24
+}
+
 // fit brings a result, a PNG, to the size that was asked for.
-func (s *Server) fit(data []byte, g geometry) ([]byte, error) {
+func (g geometry) fit(data []byte) ([]byte, error) {
 	if g.madeW == g.w && g.madeH == g.h {
 		return data, nil
 	}
-	// Decoded and reduced, each pixel takes 16 bytes at most twice.
-	release, ok := s.memory.take(int64(g.madeW) * int64(g.madeH) * 24)
-	if !ok {
-		return nil, errBusy("images to be cropped")
-	}
-	defer release()
 	if g.madeW != g.scaledW || g.madeH != g.scaledH {
 		var err error
 		if data, err = reduce(data, g.scaledW, g.scaledH); err != nil {

@@ -61,13 +61,13 @@ func (s *Server) find(r *http.Request) (jobs.Job, error) {
 
 func (s *Server) own(ctx context.Context, owner, id string) (jobs.Job, error) {
 	job, err := s.o.Queue.Get(ctx, id)
-	if err != nil {
+	if err != nil && !errors.Is(err, jobs.ErrGone) {
 		return jobs.Job{}, err
 	}
 	if job.Owner != owner {
 		return jobs.Job{}, noSuchJob()
 	}
-	return job, nil
+	return job, err
 }
 
 // job is GET /v1/jobs/{id}.

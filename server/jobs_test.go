@@ -130,6 +130,7 @@ func TestFormErrors(t *testing.T) {
 		"wrong type":       {png, map[string]string{"settings": `{"steps":"3"}`}, 422, "settings-invalid"},
 		"list":             {png, map[string]string{"settings": `[]`}, 422, "settings-invalid"},
 		"two objects":      {png, map[string]string{"settings": `{}{}`}, 422, "settings-invalid"},
+		"a stray bracket":  {png, map[string]string{"settings": `{}]`}, 422, "settings-invalid"},
 		"unknown field":    {png, map[string]string{"file": "x"}, 422, "settings-invalid"},
 		"long settings":    {png, map[string]string{"settings": strings.Repeat(" ", 20<<10)}, 413, "body-too-large"},
 	} {

@@ -65,6 +65,7 @@ type Keys struct {
 	mu      sync.Mutex
 	checked time.Time
 	stamp   fileStamp
+	trouble string // with reading the file, told once
 	keys    []hashedKey
 }
 
@@ -100,9 +101,13 @@ func (k *Keys) Reload() {
 
 func (k *Keys) reload() {
 	if err := k.read(); err != nil {
-		k.log.Error("the file of keys cannot be read; the keys read before stay valid", "error", err)
+		if k.trouble != err.Error() {
+			k.trouble = err.Error()
+			k.log.Error("the file of keys cannot be read; the keys read before stay valid", "error", err)
+		}
 		return
 	}
+	k.trouble = ""
 	k.log.Info("read keys", "file", k.path, "keys", len(k.keys))
 }
 
@@ -142,7 +147,7 @@ func (k *Keys) refresh() {
 		return
 	}
 	k.checked = time.Now()
-	if st, err := os.Stat(k.path); err != nil || (fileStamp{st.Size(), st.ModTime()}) == k.stamp {
+	if st, err := os.Stat(k.path); err == nil && (fileStamp{st.Size(), st.ModTime()}) == k.stamp {
 		return
 	}
 	k.reload()

@@ -124,15 +124,45 @@ func unhurried(w http.ResponseWriter, d time.Duration) {
 	_ = c.SetWriteDeadline(time.Now().Add(d))
 }
 
-// allowWriting gives an answer of so many bytes the time that a slow client needs.
-func allowWriting(w http.ResponseWriter, bytes int64) {
-	d := writeTimeout + time.Duration(float64(bytes)/minBodyRate*float64(time.Second))
-	c := http.NewResponseController(w)
-	_ = c.SetReadDeadline(time.Time{})
-	_ = c.SetWriteDeadline(time.Now().Add(d))
+// pacedWriter is an answer that fails if it is accepted too slowly: a client that
+// reads nothing would otherwise hold the memory of a large answer for as long as all
+// of it could take.
+type pacedWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	start   time.Time
+	written int64
 }
 
-// limitListener accepts so many connections at a time; others wait in the kernel.
+// newPacedWriter begins the time of an answer whose request has been read.
+func newPacedWriter(w http.ResponseWriter) *pacedWriter {
+	p := &pacedWriter{ResponseWriter: w, control: http.NewResponseController(w), start: time.Now()}
+	_ = p.control.SetReadDeadline(time.Time{})
+	p.extend(0)
+	return p
+}
+
+func (w *pacedWriter) extend(n int) {
+	d := writeTimeout + time.Duration(float64(w.written+int64(n))/minBodyRate*float64(time.Second))
+	_ = w.control.SetWriteDeadline(w.start.Add(d))
+}
+
+// Write writes in parts: each gives time for itself alone.
+func (w *pacedWriter) Write(p []byte) (n int, err error) {
+	for len(p) > 0 && err == nil {
+		part := p[:min(len(p), 64<<10)]
+		w.extend(len(part))
+		var k int
+		k, err = w.ResponseWriter.Write(part)
+		w.written, n, p = w.written+int64(k), n+k, p[k:]
+	}
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the connection.
+func (w *pacedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// limitListener is what [LimitListener] returns.
 type limitListener struct {
 	net.Listener
 	slots chan struct{}
@@ -140,7 +170,8 @@ type limitListener struct {
 	once  sync.Once
 }
 
-func newLimitListener(l net.Listener, n int) net.Listener {
+// LimitListener accepts n connections at a time; others wait in the kernel.
+func LimitListener(l net.Listener, n int) net.Listener {
 	return &limitListener{Listener: l, slots: make(chan struct{}, n), done: make(chan struct{})}
 }
 

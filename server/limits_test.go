@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sr3-go/sr3/jobs"
 )
 
 func TestRate(t *testing.T) {
@@ -242,5 +244,50 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, line) {
 			t.Errorf("no %q", line)
 		}
+	}
+}
+
+// deadlineWriter stands for a connection: it notes what it is told about time.
+type deadlineWriter struct {
+	*httptest.ResponseRecorder
+	onWrite func(deadline time.Time)
+	latest  time.Time
+}
+
+func (w *deadlineWriter) SetReadDeadline(time.Time) error    { return nil }
+func (w *deadlineWriter) SetWriteDeadline(t time.Time) error { w.latest = t; return nil }
+func (w *deadlineWriter) Write(p []byte) (int, error) {
+	w.onWrite(w.latest)
+	return w.ResponseRecorder.Write(p)
+}
+
+// TestSlowDownloads checks that a large image is sent with time for what has been
+// accepted of it, not for all of it: who reads nothing holds its memory no longer.
+func TestSlowDownloads(t *testing.T) {
+	a := newAPI(t)
+	job := a.submit(4, 4, "")
+	a.queue.finish(job.ID)
+	large := make([]byte, 8<<20)
+	a.queue.change(job.ID, func(j *jobs.Job) { j.Results[0].Bytes, j.Results[0].SHA256 = int64(len(large)), digest(large) }, nil)
+	a.queue.jobs[job.ID].results[jobs.ResultImage] = large
+	r := httptest.NewRequest("GET", job.Links.Result, nil)
+	r.Host = "localhost"
+	var first, last time.Duration
+	start := time.Now()
+	w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder(), onWrite: func(d time.Time) {
+		last = d.Sub(start)
+		if first == 0 {
+			first = last
+		}
+	}}
+	a.ServeHTTP(w, r)
+	if w.Code != 200 || w.Body.Len() != len(large) {
+		t.Fatalf("status %d, %d bytes", w.Code, w.Body.Len())
+	}
+	if first > writeTimeout+10*time.Second {
+		t.Errorf("the first bytes may take %v", first)
+	}
+	if all := writeTimeout + 8<<20/minBodyRate*time.Second; last < all {
+		t.Errorf("the last bytes have to come after %v; at %d bytes a second all take %v", last, minBodyRate, all)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 )
@@ -201,6 +202,9 @@ func secure(h http.Header) {
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 }
 
+// proxyHeaders are what proxies add. One may be set up to add none of them.
+var proxyHeaders = []string{"Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip"}
+
 // guard keeps pages of other sites out where nobody is asked for a key. A browser
 // lets any page send requests to this machine; what gives them away is the name they
 // were sent to (a name of their own that they had resolve to this machine) and the
@@ -209,7 +213,7 @@ func (s *Server) guard(r *http.Request) error {
 	if s.o.Keys != nil {
 		return nil
 	}
-	if r.Header.Get("X-Forwarded-For") != "" || r.Header.Get("Forwarded") != "" {
+	if slices.ContainsFunc(proxyHeaders, func(name string) bool { return r.Header.Get(name) != "" }) {
 		return failf(http.StatusForbidden, codeHost, "this came through a proxy, and the server has no keys: start it with --keys")
 	}
 	host := r.Host
@@ -254,6 +258,10 @@ func (s *Server) authenticate(r *http.Request) (owner string, err error) {
 	owner, ok := "", false
 	if len(text) <= maxKeyText {
 		owner, ok = s.o.Keys.Lookup(text)
+	}
+	// Browsers remember passwords and send them with requests of any page.
+	if _, _, basic := r.BasicAuth(); basic && s.foreign.Check(r) != nil {
+		return "", failf(http.StatusForbidden, codeOrigin, "pages of other sites may not use this server")
 	}
 	if !ok {
 		return "", failf(http.StatusUnauthorized, codeKeyUnknown, "this key is not known here").with("WWW-Authenticate", challenge)

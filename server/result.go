@@ -98,8 +98,7 @@ func (s *Server) sendImage(w http.ResponseWriter, r *http.Request, job jobs.Job,
 		return fmt.Errorf("read %s of job %s: %w", o.Name, job.ID, err)
 	}
 	h.Set("Content-Type", imageType(o.Type))
-	allowWriting(w, int64(len(data)))
-	http.ServeContent(&rangeGuard{ResponseWriter: w}, r, "", modified(job), bytes.NewReader(data))
+	http.ServeContent(&rangeGuard{ResponseWriter: newPacedWriter(w)}, r, "", modified(job), bytes.NewReader(data))
 	return nil
 }
 

@@ -21,7 +21,7 @@ import (
 type Queue interface {
 	// Submit accepts a job; created is false if the idempotency key had made it before.
 	Submit(ctx context.Context, r jobs.Request) (job jobs.Job, created bool, err error)
-	// Get returns a job.
+	// Get returns a job; of one that is gone, with [jobs.ErrGone], the owner.
 	Get(ctx context.Context, id string) (jobs.Job, error)
 	// List returns jobs, the newest first.
 	List(ctx context.Context, f jobs.Filter) ([]jobs.Job, error)
@@ -207,7 +207,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- h.Serve(newLimitListener(l, s.o.MaxConnections)) }()
+	go func() { failed <- h.Serve(LimitListener(l, s.o.MaxConnections)) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)

@@ -281,7 +281,7 @@ func (sub *submission) fromJSON(data []byte) error {
 	if err := d.Decode(&sub.settings); err != nil {
 		return settingsFault("settings: %s", strings.TrimPrefix(err.Error(), "json: "))
 	}
-	if d.More() {
+	if _, err := d.Token(); err != io.EOF {
 		return settingsFault("settings: there is something after the JSON object")
 	}
 	return nil

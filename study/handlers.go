@@ -11,6 +11,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/sr3-go/sr3/foolrate"
@@ -152,16 +153,30 @@ func (s *Server) image(w http.ResponseWriter, r *http.Request, subject Subject) 
 		if !hmac.Equal([]byte(name), []byte(s.imageName(subject, i, place))) {
 			continue
 		}
-		data, err := s.folder.image(trial.Image, kind)
-		if err != nil {
+		if err := s.send(w, trial.Image, kind); err != nil {
 			s.fail(w, err)
-			return
 		}
-		w.Header().Set("Content-Type", "image/png")
-		_, _ = w.Write(data) // a reader that went away asks again
 		return
 	}
 	problem(w, http.StatusNotFound, "image-unknown", "There is no such image.")
+}
+
+// send sends a file of an image from the disk, so that slow readers take no memory.
+// Nothing is said of it but the length, which all files of an image have in common.
+func (s *Server) send(w http.ResponseWriter, image, kind int) error {
+	file, err := os.Open(s.folder.imagePath(image, kind))
+	if err != nil {
+		return fmt.Errorf("read image: %w", err)
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("read image: %w", err)
+	}
+	w.Header().Set("Content-Type", "image/png")
+	w.Header().Set("Content-Length", strconv.FormatInt(info.Size(), 10))
+	_, _ = io.CopyN(w, file, info.Size()) // a reader that went away asks again
+	return nil
 }
 
 // filesOf says which file of a trial's image stands where.
@@ -226,6 +241,19 @@ func (b answerBody) response() (Response, error) {
 	return Response{Trial: *b.Trial, Choice: foolrate.Choice(b.Choice), Response: *b.ResponseMS, Shown: *b.ShownMS, Views: b.Views}, nil
 }
 
+// check finds what no page of this study could have seen.
+func (m *Manifest) check(r Response) error {
+	switch vanish := m.DisplayMS > 0 && !m.EarlyAnswers; {
+	case r.Choice == foolrate.TimedOut && m.TimeoutMS == 0:
+		return errors.New("choice none: this study waits for answers")
+	case vanish && r.Shown < float64(m.DisplayMS)-twoFrames:
+		return fmt.Errorf("shown_ms: pairs are shown for %d ms", m.DisplayMS)
+	case vanish && r.Response < r.Shown:
+		return errors.New("response_ms: answers are taken when the pair has gone")
+	}
+	return nil
+}
+
 func duration(ms float64) bool { return ms >= 0 && ms <= maxMilliseconds && !math.IsNaN(ms) }
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, subject Subject) {
@@ -234,8 +262,8 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, subject Subject)
 		return
 	}
 	response, err := body.response()
-	if err == nil && response.Choice == foolrate.TimedOut && s.folder.Manifest.TimeoutMS == 0 {
-		err = errors.New("choice none: this study waits for answers")
+	if err == nil {
+		err = s.folder.Manifest.check(response)
 	}
 	if err != nil {
 		problem(w, http.StatusUnprocessableEntity, "answer-invalid", err.Error())

@@ -189,6 +189,11 @@ func TestWholeStudy(t *testing.T) {
 		if _, again = post(t, page+"/answers", answerBody(v.Next, "right")); !bytes.Equal(again, data) {
 			t.Errorf("sent twice: %s, then %s", data, again)
 		}
+		for _, times := range []string{`"response_ms":0,"shown_ms":0`, `"response_ms":2000,"shown_ms":3000`, `"response_ms":3500,"shown_ms":2900`} {
+			if r, _ := post(t, page+"/answers", fmt.Sprintf(`{"trial":%d,"choice":"left",%s,"views":1}`, v.Next+1, times)); r.StatusCode != http.StatusUnprocessableEntity {
+				t.Errorf("an answer before the pair has gone, %s: %d", times, r.StatusCode)
+			}
+		}
 		if r, _ := post(t, page+"/answers", answerBody(v.Next+2, "left")); r.StatusCode != http.StatusConflict {
 			t.Errorf("an answer ahead of its time: %d", r.StatusCode)
 		}

@@ -40,6 +40,7 @@ type serveFlags struct {
 	maxStreams  int
 	maxMemoryMB int64
 	maxStoreMB  int64
+	given       func(flag string) bool // on the command line
 	maxInputMB  int64
 }
 
@@ -85,7 +86,10 @@ at once, which loses nothing either.`,
   sr3 serve --nats nats://queue.example:4222 --nats-creds sr3.creds --parallel 0
   curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:7860/v1/upscale -o large.png`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context(), s) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.given = cmd.Flags().Changed
+			return f.run(cmd.Context(), s)
+		},
 	}
 	f.register(cmd)
 	cmd.AddCommand(newServeKeys(s))
@@ -192,6 +196,9 @@ func (f *serveFlags) run(ctx context.Context, s *streams) error {
 	defer queue.Close()
 	models := worker.NewModels(f.modelsDir)
 	defer models.Close()
+	if stats, err := queue.Stats(ctx); err == nil {
+		f.queue.Keep = stats.Keep
+	}
 	w := &serveWorker{flags: f, queue: queue, log: log}
 	srv, err := server.New(f.options(queue, models, keys, w, log))
 	if err != nil {
@@ -255,6 +262,17 @@ func (f *serveFlags) openQueue(ctx context.Context, log *slog.Logger) (*jobs.Que
 	if o.URL == "" && o.Dir == "" {
 		if o.Dir = serveDir(); o.Dir == "" {
 			return nil, usagef("--dir is needed: this user has no folder for data")
+		}
+	}
+	if o.URL != "" { // shared with others: what is not said stays as it is
+		if !f.given("keep") {
+			o.Keep = 0
+		}
+		if !f.given("max-queue") {
+			o.MaxQueued = 0
+		}
+		if !f.given("max-store") {
+			o.MaxBytes = 0
 		}
 	}
 	return jobs.Open(context.WithoutCancel(ctx), o)

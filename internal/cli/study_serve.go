@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sr3-go/sr3/server"
 	"github.com/sr3-go/sr3/study"
 )
 
@@ -114,17 +115,20 @@ func (f *studyServeFlags) greet(ctx context.Context, s *streams, folder *study.F
 	return nil
 }
 
+// maxStudyConnections bounds the connections of a study.
+const maxStudyConnections = 4096
+
 // serveUntil answers requests until ctx ends, then lets those under way finish.
 func serveUntil(ctx context.Context, l net.Listener, h http.Handler, logger *slog.Logger) error {
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
+	web := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 2 * time.Minute,
 		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug)}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {
 		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		stopped <- server.Shutdown(last)
+		stopped <- web.Shutdown(last)
 	})
-	err := server.Serve(l)
+	err := web.Serve(server.LimitListener(l, maxStudyConnections))
 	if !stop() { // interrupted: the way a study ends
 		return <-stopped
 	}

@@ -32,6 +32,8 @@ const (
 	fleetOwner = "@upscale"
 	// fleetWindow is how many images are in the queue at a time.
 	fleetWindow = 128
+	// fleetSenders is how many images are read and sent at a time.
+	fleetSenders = 4
 	// fleetTries is how often an image is sent again whose job was removed by others.
 	fleetTries = 3
 	// noWorkerAfter is when to say that nobody works.
@@ -53,6 +55,10 @@ type fleet struct {
 	inWork map[int]bool
 	queued int // jobs in the queue that this command waits for
 	active bool
+	full   bool // was said
+
+	sending chan struct{} // holds those who send an image
+	stdin   []byte        // when it was read: it can be once
 }
 
 // runFleet carries the command out with --nats.
@@ -80,7 +86,7 @@ func (f *upscaleFlags) runFleet(cmd *cobra.Command, s *streams) error {
 	}
 	defer q.Close()
 	b := batch{flags: f, streams: s, up: up, meter: newMeter(s.err, f.quiet || f.json)}
-	r := &fleet{batch: b, queue: q, list: list, shares: make([]float64, len(list.jobs)), inWork: map[int]bool{}}
+	r := &fleet{batch: b, queue: q, list: list, shares: make([]float64, len(list.jobs)), inWork: map[int]bool{}, sending: make(chan struct{}, fleetSenders)}
 	return r.run(cmd.Context())
 }
 
@@ -206,6 +212,17 @@ func (r *fleet) remindOfWorkers() {
 	}
 }
 
+// remindOfRoom tells people once why nothing goes on.
+func (r *fleet) remindOfRoom(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.full && !r.flags.quiet && !r.flags.json {
+		r.full = true
+		r.meter.clear()
+		fmt.Fprintf(r.streams.err, "sr3: waiting for room: %v\n", err)
+	}
+}
+
 // reach notes how far an image has come and draws the bar; the caller holds mu.
 func (r *fleet) reach(i int, share float64, inWork bool) {
 	r.sum += share - r.shares[i]
@@ -237,11 +254,7 @@ func (r *fleet) image(ctx context.Context, i int, j job) error {
 			return err
 		}
 	}
-	request, err := r.request(j)
-	if err != nil {
-		return err
-	}
-	done, err := r.jobDone(ctx, i, j, request)
+	done, err := r.jobDone(ctx, i, j)
 	if err != nil {
 		return err
 	}
@@ -289,7 +302,11 @@ func (r *fleet) request(j job) (jobs.Request, error) {
 // bytesOf reads the file of an image.
 func (r *fleet) bytesOf(j job) ([]byte, error) {
 	if j.in == stdio {
-		return imageio.ReadAll(r.streams.in, "standard input", imageio.Limits{})
+		var err error
+		if r.stdin == nil {
+			r.stdin, err = imageio.ReadAll(r.streams.in, "standard input", imageio.Limits{})
+		}
+		return r.stdin, err
 	}
 	f, err := os.Open(j.in)
 	if err != nil {
@@ -323,12 +340,12 @@ func (f *upscaleFlags) settings(j job) (jobs.Settings, error) {
 
 // jobDone has a job made, or finds the one of an interrupted command, and waits until
 // it is completed.
-func (r *fleet) jobDone(ctx context.Context, i int, j job, request jobs.Request) (jobs.Job, error) {
+func (r *fleet) jobDone(ctx context.Context, i int, j job) (jobs.Job, error) {
 	counted := false
 	for range fleetTries {
-		queued, created, err := r.submit(ctx, request)
+		queued, created, err := r.send(ctx, j)
 		if err != nil {
-			return jobs.Job{}, fmt.Errorf("%s: %w", j.in, err)
+			return jobs.Job{}, err
 		}
 		if !created && queued.State.Finished() && queued.State != jobs.Completed { // it failed last time
 			if err := r.queue.Delete(ctx, queued.ID); err != nil && !errors.Is(err, jobs.ErrGone) {
@@ -371,12 +388,39 @@ func whyNot(j jobs.Job) error {
 	return j.Fault
 }
 
+// send reads an image and puts it into the queue. A few do so at a time, so that not all
+// images that wait for workers are in memory.
+func (r *fleet) send(ctx context.Context, j job) (jobs.Job, bool, error) {
+	select {
+	case r.sending <- struct{}{}:
+		defer func() { <-r.sending }()
+	case <-ctx.Done():
+		return jobs.Job{}, false, ctx.Err()
+	}
+	request, err := r.request(j)
+	if err != nil {
+		return jobs.Job{}, false, err
+	}
+	queued, created, err := r.submit(ctx, request)
+	if err != nil {
+		return jobs.Job{}, false, fmt.Errorf("%s: %w", j.in, err)
+	}
+	return queued, created, nil
+}
+
 // submit waits for room in the queue.
 func (r *fleet) submit(ctx context.Context, request jobs.Request) (jobs.Job, bool, error) {
+	began := time.Now()
 	for {
 		j, created, err := r.queue.Submit(ctx, request)
 		if !errors.Is(err, jobs.ErrFull) {
 			return j, created, err
+		}
+		if stats, err := r.queue.Stats(ctx); err == nil && int64(len(request.Data)) >= stats.MaxBytes {
+			return jobs.Job{}, false, fmt.Errorf("the image has %d MiB, and the queue holds %d MiB in all", len(request.Data)>>20, stats.MaxBytes>>20)
+		}
+		if time.Since(began) > noWorkerAfter {
+			r.remindOfRoom(err)
 		}
 		select {
 		case <-time.After(time.Second):

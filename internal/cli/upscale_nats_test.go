@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/jobs"
 )
@@ -205,5 +207,46 @@ func TestFleetGoesOn(t *testing.T) {
 	}
 	if info, err := q.Stats(t.Context()); err != nil || len(info.States) > 0 {
 		t.Errorf("%+v %v", info, err)
+	}
+}
+
+// Images that wait for workers are not kept in memory, and one that the queue can never
+// hold is an error instead of a wait without end.
+func TestFleetKeepsFewImagesInMemory(t *testing.T) {
+	q := fleetQueue(t)
+	f := &upscaleFlags{quiet: true}
+	r := &fleet{batch: batch{flags: f, streams: &streams{err: &bytes.Buffer{}}, meter: newMeter(&bytes.Buffer{}, true)}, queue: q, sending: make(chan struct{}, fleetSenders)}
+	_, _, err := r.submit(t.Context(), jobs.Request{Data: make([]byte, 65<<20)})
+	if err == nil || !strings.Contains(err.Error(), "the queue holds 64 MiB") {
+		t.Errorf("an image larger than the queue: %v", err)
+	}
+	for range fleetSenders {
+		r.sending <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, _, err := r.send(ctx, job{in: "/nowhere"}); err != context.DeadlineExceeded {
+		t.Errorf("another one is read while %d are sent: %v", fleetSenders, err)
+	}
+}
+
+// A server that shares a queue with others leaves its settings as they are, unless told.
+func TestServeLeavesSharedSettings(t *testing.T) {
+	shared, err := jobs.Open(t.Context(), jobs.Options{Dir: t.TempDir(), Listen: "127.0.0.1:0", MaxBytes: 64 << 20, MaxQueued: 3, Keep: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shared.Close()
+	cmd := &cobra.Command{}
+	f := &serveFlags{given: func(name string) bool { return name == "max-queue" }}
+	f.register(cmd)
+	f.queue.URL, f.queue.MaxQueued = shared.WorkerURL(), 7
+	q, err := f.openQueue(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if s, err := q.Stats(t.Context()); err != nil || s.Keep != time.Hour || s.MaxBytes != 64<<20 || s.MaxQueued != 7 {
+		t.Errorf("%+v %v", s, err)
 	}
 }

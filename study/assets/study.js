@@ -161,6 +161,7 @@ function view(trial) {
     };
     const answer = (choice, at) => {
       if (over || phase === "cross" || (phase === "shown" && study.display_ms > 0 && !study.early_answers)) return;
+      if (phase === "gone" && at < gone) return; // given before they went, and heard late
       const response = Math.max(0, at - on);
       if (phase === "shown") {
         // The pictures go with the next frame.
