@@ -87,7 +87,7 @@ func OpenKeys(path string, log *slog.Logger) (*Keys, error) {
 		return nil, err
 	}
 	if len(k.keys) == 0 {
-		return nil, fmt.Errorf("keys %s: there is no key in it; make one with: sr3 serve keys new NAME --keys %s", path, path)
+		return nil, fmt.Errorf("keys %s: there is no key in it; make one with: sr3 serve keys new NAME --keys %s; or remove the file, then nobody needs a key on a loopback address", path, path)
 	}
 	return k, nil
 }

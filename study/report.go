@@ -113,7 +113,7 @@ func (r *Report) Remarks() []string {
 			rule = "Nobody is excluded for it."
 		}
 		out = append(out, fmt.Sprintf("%d of %d catch trials failed. %s", a.CatchErrors, a.CatchTrials, rule))
-	} else {
+	} else if r.Design.Catch == 0 {
 		out = append(out, "There were no catch trials: who did not look cannot be told.")
 	}
 	for _, e := range a.Excluded {

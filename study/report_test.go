@@ -77,6 +77,9 @@ func TestReport(t *testing.T) {
 	if _, err := json.Marshal(empty); err != nil || !strings.Contains(empty.Text(), "– %") {
 		t.Errorf("of no answers: %v\n%s", err, empty.Text())
 	}
+	if strings.Contains(empty.Text(), "no catch trials") {
+		t.Errorf("a study with catch trials that nobody has come to yet:\n%s", empty.Text())
+	}
 	if err := f.WriteHTML(&bytes.Buffer{}, empty); err != nil {
 		t.Error(err)
 	}

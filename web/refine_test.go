@@ -43,6 +43,7 @@ func testRefine(t *testing.T, b *browsertest.Browser) {
 	p.Click(`[name=consistent][value=off]`)
 	send(p, photo(t, "coffee.png", 24))
 	s.AwaitWatched(0)
+	p.Wait(`document.querySelector(".still .tag") && !document.querySelector(".still .tag").checkVisibility()`) // nothing to say before the first step
 	off, got := false, s.Jobs()[0]
 	want := jobs.Settings{Model: "photo-x4", Scale: 3, Steps: 5, Seed: 42, Consistent: &off, Format: "png"}
 	if diff := cmp.Diff(want, got.Settings); diff != "" || got.Input.Name != "coffee.png" {
@@ -51,6 +52,7 @@ func testRefine(t *testing.T, b *browsertest.Browser) {
 
 	s.Advance(3)
 	p.Wait(`document.querySelectorAll(".strip button").length === 3 && document.querySelector(".status").textContent === "Step 3 of 5"`)
+	p.Wait(`import("./assets/words.js").then((w) => [0, 0.00031, 0.0084, 0.36, 1].map(w.noiseLevel).join() === "0.000,0.00031,0.0084,0.360,1.000")`)
 	p.Wait(`document.querySelector(".gamma").textContent.includes("0.360") && document.querySelector(".progress progress").value === 0.6`)
 	p.Wait(chosen + ` === "3"`)
 	if bare := p.Unnamed(); len(bare) != 0 {

@@ -245,6 +245,7 @@ func testDrop(t *testing.T, b *browsertest.Browser) {
 	browsertest.Eval[bool](p, fmt.Sprintf(`document.body.dispatchEvent(new DragEvent("drop", { bubbles: true, cancelable: true, dataTransfer: `+transfer+` })) || true`, 300))
 	p.Wait(`document.querySelector("#pending .name").textContent === "dropped.tiff" && document.querySelector("#pending .detail").textContent === "300 bytes"`)
 	p.Wait(`document.getElementById("announcer").textContent === "1 image added, 1 other file left out"`)
+	p.Wait(`document.getElementById("left-out").checkVisibility() && document.getElementById("left-out").textContent === "Left out, not an image: readme.txt"`)
 	browsertest.Eval[bool](p, fmt.Sprintf(`document.body.dispatchEvent(new ClipboardEvent("paste", { bubbles: true, cancelable: true, clipboardData: `+transfer+` })) || true`, 2000))
 	p.Wait(`document.querySelectorAll("#pending li").length === 2 && document.querySelector("#pending li:last-child .detail").textContent === "2 kB"`)
 	p.Click("#pending li:first-child button")

@@ -86,6 +86,7 @@ A file as the first argument means "sr3 upscale FILE".`,
 		Example: `  sr3 photo.jpg                     writes photo_sr3_x4.png beside it
   sr3 upscale photos -o large       a whole folder
   sr3 inspect photo_sr3_x4.png      how an image was made
+  sr3 serve                         a page for the browser, and HTTP
   sr3 train --data photos --out runs/mine`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -98,15 +99,26 @@ A file as the first argument means "sr3 upscale FILE".`,
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%w", err) })
-	root.AddCommand(
-		newUpscale(s), newSample(s), newServe(s), newWorker(s),
-		newTrain(s), newDataset(s), newModel(s), newSchedule(s),
-		newEval(s), newStudy(s), newMetrics(s), newInspect(s),
-		newBench(s), newDoctor(s), newVersion(s),
-	)
+	addGroup(root, "Make images larger:", newUpscale(s), newSample(s), newInspect(s))
+	addGroup(root, "Serve others:", newServe(s), newWorker(s))
+	addGroup(root, "Train models and look after them:", newTrain(s), newDataset(s), newModel(s), newSchedule(s))
+	addGroup(root, "Measure results:", newEval(s), newMetrics(s), newStudy(s))
+	addGroup(root, "The program itself:", newDoctor(s), newBench(s), newVersion(s))
+	own := root.Groups()[len(root.Groups())-1].ID
+	root.SetHelpCommandGroupID(own)
+	root.SetCompletionCommandGroupID(own)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	return root
+}
+
+// addGroup adds commands under a title of the help.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, c := range commands {
+		c.GroupID = title
+		root.AddCommand(c)
+	}
 }
 
 // withDefaultCommand puts "upscale" before arguments that begin with a file, or

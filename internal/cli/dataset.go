@@ -115,7 +115,11 @@ func (f *overlapFlags) run(cmd *cobra.Command, s *streams) error {
 	if err != nil || f.out == "" {
 		return err
 	}
-	return f.write(names)
+	if err := f.write(names); err != nil || f.json || f.quiet {
+		return err
+	}
+	fmt.Fprintf(s.err, "sr3: %s has their names; training leaves them out with --set data.exclude=%s\n", f.out, f.out)
+	return nil
 }
 
 // print tells of a pair.

@@ -67,11 +67,12 @@ how it writes; "sr3 worker --nats URL" on other machines does jobs from it, and
 --parallel 0 leaves all of them to those. --nats-listen lets workers elsewhere connect
 to the queue in this process.
 
-On a loopback address, which is the default, nobody needs a key: whoever can log in on
-this machine can use the server and see all jobs. Pages of other sites are kept out.
-To listen on any other address, make keys first: "sr3 serve keys new NAME" prints a key
-once and stores its hash; --keys names the file, and without it the default one is used
-if it exists. A job and its images are seen only with the key that made it. Keys are
+On a loopback address, which is the default, nobody needs a key until there is a file of
+keys: whoever can log in on this machine can use the server and see all jobs. Pages of
+other sites are kept out. To listen on any other address, make keys first: "sr3 serve
+keys new NAME" prints a key once and stores its hash; --keys names the file, and without
+it the default one is used if it exists. From then on a key is needed on a loopback
+address too. A job and its images are seen only with the key that made it. Keys are
 read again when the file changes, or on SIGHUP. Keys and images are sent as they are:
 put a reverse proxy with TLS before a server that is reached over a network.
 
@@ -82,7 +83,7 @@ at once, which loses nothing either.`,
   sr3 serve --addr 127.0.0.1:8080 --dir /srv/sr3 --sync
   sr3 serve keys new alice
   sr3 serve --addr 0.0.0.0:7860
-  sr3 serve --nats nats://queue.example:4222 --credentials sr3.creds --parallel 0
+  sr3 serve --nats nats://queue.example:4222 --nats-creds sr3.creds --parallel 0
   curl --data-binary @photo.jpg -H 'Content-Type: image/jpeg' http://127.0.0.1:7860/v1/upscale -o large.png`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -103,7 +104,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.queue.Dir, "dir", "", "folder of the queue's store (default: "+defaultText(serveDir())+")")
 	fl.StringVar(&f.keys, "keys", "", "file of keys, see \"sr3 serve keys\" (default, if it exists: "+defaultText(keysFile())+")")
 	fl.StringVar(&f.queue.URL, "nats", "", "NATS server or cluster (URLs with commas) that has the queue, instead of one in this process")
-	fl.StringVar(&f.queue.Credentials, "credentials", "", "file of NATS credentials for --nats")
+	fl.StringVar(&f.queue.Credentials, "nats-creds", "", "file of NATS credentials for --nats")
 	fl.StringVar(&f.queue.Listen, "nats-listen", "", "host:port at which workers elsewhere can connect to the queue in this process")
 	fl.BoolVar(&f.queue.Sync, "sync", false, "write through to the disk before anything is acknowledged")
 	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
@@ -151,7 +152,7 @@ func (f *serveFlags) check() error {
 	case f.queue.URL != "" && (f.queue.Dir != "" || f.queue.Sync || f.queue.Listen != ""):
 		return usagef("--dir, --sync and --nats-listen are for the queue in this process; with --nats it is elsewhere")
 	case f.queue.Credentials != "" && f.queue.URL == "":
-		return usagef("--credentials is for --nats")
+		return usagef("--nats-creds is for --nats")
 	}
 	if f.keys == "" {
 		if _, err := os.Stat(keysFile()); err == nil {

@@ -195,8 +195,8 @@ func (f *studyNewFlags) run(cmd *cobra.Command, s *streams, dir string) error {
 		return errors.Join(err, discard(dir, existed))
 	}
 	m := &folder.Manifest
-	fmt.Fprintf(s.out, "%s: %d images, %d methods; each subject has %d trials, %d of them catch trials\n",
-		filepath.Join(dir, study.ManifestFile), len(m.Images), len(m.Methods), m.Design().Length(), m.Catch)
+	fmt.Fprintf(s.out, "%s: %s, %s; each subject has %s, %d of them catch trials\n",
+		filepath.Join(dir, study.ManifestFile), plural(len(m.Images), "image"), plural(len(m.Methods), "method"), plural(m.Design().Length(), "trial"), m.Catch)
 	fmt.Fprintf(s.out, "next: sr3 study serve %s\n", dir)
 	return nil
 }

@@ -95,7 +95,7 @@ func (f *studyServeFlags) greet(ctx context.Context, s *streams, folder *study.F
 		return err
 	}
 	m := &folder.Manifest
-	fmt.Fprintf(s.out, "study %q: task %d, %d images, %d methods; %d subjects so far, %d finished\n", m.Title, m.Task, len(m.Images), len(m.Methods), p.Agreed, p.Finished)
+	fmt.Fprintf(s.out, "study %q: task %d, %s, %s; %s so far, %d finished\n", m.Title, m.Task, plural(len(m.Images), "image"), plural(len(m.Methods), "method"), plural(p.Agreed, "subject"), p.Finished)
 	if f.open {
 		fmt.Fprintf(s.out, "open to anybody at %s/\n", base)
 	}

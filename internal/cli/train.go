@@ -165,6 +165,9 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 		sets := []string{"train.objective=" + f.objective}
 		if f.objective == train.ObjectiveUnconditional {
 			sets = append(sets, "model.in_channels=3", "model.scale=1", "diffusion.residual=0")
+			if f.config == "" && f.init == "" { // the default is called photo-x4, and its pictures are larger than its crops
+				sets = append(sets, "model.name=unconditional", "train.sample_size=0")
+			}
 		}
 		f.sets = append(sets, f.sets...) // what is said of a setting by its name comes after
 	}

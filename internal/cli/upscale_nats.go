@@ -192,7 +192,7 @@ func (r *fleet) run(ctx context.Context) error {
 	r.meter.clear()
 	if ctx.Err() != nil {
 		if r.queued > 0 {
-			fmt.Fprintf(r.streams.err, "sr3: %s stay with the workers; the same command goes on from here\n", plural(r.queued, "image"))
+			fmt.Fprintf(r.streams.err, "sr3: %s left with the workers; the same command goes on from here\n", plural(r.queued, "image"))
 		}
 		return context.Cause(ctx)
 	}

@@ -191,7 +191,7 @@ func TestFleetGoesOn(t *testing.T) {
 		cancel()
 	}()
 	_, messages := run(t, ctx, ExitInterrupted, args...)
-	if !strings.Contains(messages, "3 images stay with the workers") {
+	if !strings.Contains(messages, "3 images left with the workers") {
 		t.Error(messages)
 	}
 	startWorker(t, q.WorkerURL())

@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sr3-go/sr3/jobs"
+	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/worker"
 )
 
@@ -139,7 +140,7 @@ func (f *workerFlags) run(ctx context.Context, s *streams) error {
 func logged(ctx context.Context, log *slog.Logger, t *jobs.Task, do *worker.Doer) error {
 	j := t.Job()
 	log = log.With("job", j.ID, "attempt", j.Attempt)
-	log.Info("begun", "image", j.Input.Name, "size", fmt.Sprintf("%dx%d", j.Input.Width, j.Input.Height), "model", j.Settings.Model)
+	log.Info("begun", "image", j.Input.Name, "size", fmt.Sprintf("%dx%d", j.Input.Width, j.Input.Height), "model", cmp.Or(j.Settings.Model, model.DefaultName))
 	start := time.Now()
 	err := do.Do(ctx, t)
 	took := time.Since(start).Round(time.Millisecond)

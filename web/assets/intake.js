@@ -57,7 +57,10 @@ export class Intake extends EventTarget {
     const fresh = images.map((file) => this.#row(file));
     this.items.push(...fresh);
     const others = files.length - images.length;
-    announce(`${count(images.length, "image")} added${others ? `, ${count(others, "other file")} left out` : ""}`);
+    const leftOut = others ? `${count(others, "other file")} left out` : "";
+    byId("left-out").hidden = !others;
+    byId("left-out").textContent = `Left out, not ${others === 1 ? `an image: ${files.find((file) => !isImage(file)).name}` : `images: ${count(others, "file")}`}`;
+    announce([`${count(images.length, "image")} added`, leftOut].filter(Boolean).join(", "));
     this.#tell();
     for (const item of fresh) await this.#look(item); // one at a time: a large image takes much memory
   }

@@ -4,7 +4,7 @@ import { announce } from "./announce.js";
 import { el } from "./dom.js";
 import { Film } from "./film.js";
 import { Pictures } from "./pictures.js";
-import { state } from "./words.js";
+import { noiseLevel, state } from "./words.js";
 
 /** Live is a view of the stage. film is a function that returns the frames so far. */
 export class Live {
@@ -36,7 +36,7 @@ export class Live {
     this.#status.textContent = words.charAt(0).toUpperCase() + words.slice(1);
     const p = job.state === "running" ? job.progress : null;
     this.#gamma.hidden = !p;
-    if (p) this.#gamma.replaceChildren("noise level ", el("abbr", { title: "gamma: 0 is noise, 1 is clean" }, "γ"), ` ${p.gamma.toFixed(3)}`);
+    if (p) this.#gamma.replaceChildren("noise level ", el("abbr", { title: "gamma: 0 is noise, 1 is clean" }, "γ"), ` ${noiseLevel(p.gamma)}`);
     this.#bar.hidden = !p;
     this.#bar.value = p?.share ?? 0;
     this.#speak(job, words, p);

@@ -18,6 +18,9 @@ export function bytes(n) {
 /** megapixels says an area. */
 export const megapixels = (n) => (n < 1e6 ? `${n} pixels` : `${+(n / 1e6).toFixed(n < 1e7 ? 1 : 0)} MP`);
 
+/** noiseLevel says a gamma, small ones with two digits that count. */
+export const noiseLevel = (gamma) => (gamma > 0 && gamma < 0.01 ? `${+gamma.toPrecision(2)}` : gamma.toFixed(3));
+
 /** ago says how long a time is past, roughly. */
 export function ago(time, now = Date.now()) {
   const minutes = Math.max(0, now - Date.parse(time)) / 60000;
