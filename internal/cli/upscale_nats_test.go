@@ -205,8 +205,15 @@ func TestFleetGoesOn(t *testing.T) {
 	if !strings.Contains(messages, "3 done") || len(files(t, out)) != 3 {
 		t.Error(messages)
 	}
-	if info, err := q.Stats(t.Context()); err != nil || len(info.States) > 0 {
-		t.Errorf("%+v %v", info, err)
+	// The command has removed its jobs; this process hears of it a little later.
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		info, err := q.Stats(t.Context())
+		if err == nil && len(info.States) == 0 {
+			return
+		}
+		if err != nil || time.Now().After(deadline) {
+			t.Fatalf("%+v %v", info, err)
+		}
 	}
 }
 
