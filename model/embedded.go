@@ -51,8 +51,12 @@ func Directory() string {
 }
 
 // Installed returns the names of the models in [Directory], sorted.
-func Installed() []string {
-	entries, err := os.ReadDir(Directory())
+func Installed() []string { return NamesIn(Directory()) }
+
+// NamesIn returns the names of the models in a folder, sorted; none if it cannot be
+// read.
+func NamesIn(dir string) []string {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}

@@ -32,18 +32,23 @@ func wholeImages(t testing.TB, side int) string {
 				img.SetNRGBA(x, y, color.NRGBA{uint8(x * y * (i + 1)), uint8(x / 3 * 40), uint8((x + i*y) / 4 * 50), 255})
 			}
 		}
-		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d.png", i)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := png.Encode(f, img); err != nil {
-			t.Fatal(err)
-		}
-		if err := f.Close(); err != nil {
-			t.Fatal(err)
-		}
+		writePNG(t, filepath.Join(dir, fmt.Sprintf("%d.png", i)), img)
 	}
 	return dir
+}
+
+func writePNG(t testing.TB, path string, img image.Image) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := png.Encode(f, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestRegressionUpscalesAsTrained trains a regression, exports it, and wants of package upscale what the trainer draws

@@ -3,9 +3,7 @@ package train
 import (
 	"image"
 	"image/color"
-	"image/png"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,16 +21,7 @@ func oneColour(t *testing.T, c color.NRGBA) string {
 		img.SetNRGBA(i%16, i/16, c)
 	}
 	dir := t.TempDir()
-	f, err := os.Create(filepath.Join(dir, "a.png"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := png.Encode(f, img); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	writePNG(t, filepath.Join(dir, "a.png"), img)
 	return dir
 }
 

@@ -95,17 +95,7 @@ func (m *Models) inFolder() []string {
 	if m.dir == "" {
 		return nil
 	}
-	entries, err := os.ReadDir(m.dir)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, e := range entries {
-		if name, ok := strings.CutSuffix(e.Name(), extension); ok && !e.IsDir() {
-			names = append(names, name)
-		}
-	}
-	return names
+	return model.NamesIn(m.dir)
 }
 
 // List describes all models. Those not used before are read for it.
