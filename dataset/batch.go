@@ -22,7 +22,8 @@ const (
 	drawColumn
 	drawFlip
 	drawRotate
-	drawRetry // and following
+	drawRetry   // and following
+	drawVersion = 1 << 10
 )
 
 // contextPixels is how many low-resolution pixels around a crop its condition is computed from. Two are what the
@@ -38,25 +39,37 @@ func (s *Set) Batch(step int) (*Batch, error) {
 	b.Lost = make([]degrade.Amount, o.Batch)
 	for k := range o.Batch {
 		q := uint64(step)*uint64(o.Batch) + uint64(k)
-		b.Lost[k] = s.lost(q)
-		if err := s.example(b.HR[k*n:][:n], b.X[k*n:][:n], b.Lost[k], q); err != nil {
+		var err error
+		if b.Lost[k], err = s.example(b.HR[k*n:][:n], b.X[k*n:][:n], q); err != nil {
 			return nil, fmt.Errorf("make example %d of step %d: %w", k, step, err)
 		}
 	}
 	return b, nil
 }
 
-// example makes the q-th example of the run.
-func (s *Set) example(hr, x []float32, lost degrade.Amount, q uint64) error {
+// example makes the q-th example of the run, and returns what its condition lost.
+func (s *Set) example(hr, x []float32, q uint64) (lost degrade.Amount, err error) {
 	random := philox.New(s.opt.Seed, streamExample|q)
 	p, err := s.pick(q, random)
 	if err != nil {
-		return err
+		return lost, err
 	}
-	if p.enlarged != nil {
-		s.cutPair(hr, x, p, random)
-		return nil
+	if n := len(p.conditions); n > 0 {
+		version := p.conditions[random.Intn(drawVersion, n)]
+		lost = version.lost
+		s.cutPair(hr, x, p, version.pix, random)
+	} else {
+		lost = s.lost(q)
+		err = s.cutCrop(hr, x, p, lost, q, random)
 	}
+	if err == nil && s.opt.Augment != nil {
+		s.opt.Augment(x, s.opt.Size, philox.New(s.opt.Seed, streamAugment|q))
+	}
+	return lost, err
+}
+
+// cutCrop makes an example whose condition is computed from the crop and a little around it.
+func (s *Set) cutCrop(hr, x []float32, p *photo, lost degrade.Amount, q uint64, random philox.Stream) error {
 	size := s.opt.Size
 	y := random.Intn(drawRow, p.height-size+1)
 	column := random.Intn(drawColumn, p.width-size+1)
@@ -71,21 +84,15 @@ func (s *Set) example(hr, x []float32, lost degrade.Amount, q uint64) error {
 		}
 	}
 	toFloat(hr, piece.cut(crop).pix)
-	if err := s.degrade(x, piece, crop, lost, q); err != nil {
-		return err
-	}
-	if s.opt.Augment != nil {
-		s.opt.Augment(x, size, philox.New(s.opt.Seed, streamAugment|q))
-	}
-	return nil
+	return s.degrade(x, piece, crop, lost, q)
 }
 
-// cutPair makes an example of an image whose condition is there.
-func (s *Set) cutPair(hr, x []float32, p *photo, random philox.Stream) {
+// cutPair makes an example of an image and a condition of the whole of it.
+func (s *Set) cutPair(hr, x []float32, p *photo, enlarged []uint8, random philox.Stream) {
 	size, k := s.opt.Size, s.opt.Scale
 	row := random.Intn(drawRow, (p.height-size)/k+1) * k
 	column := random.Intn(drawColumn, (p.width-size)/k+1) * k
-	whole := &photo{height: p.height, width: p.width, pix: p.enlarged}
+	whole := &photo{height: p.height, width: p.width, pix: enlarged}
 	mirrored := s.opt.Flip && random.Intn(drawFlip, 2) == 1
 	quarters := 0
 	if s.opt.Rotate {

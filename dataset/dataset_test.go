@@ -10,6 +10,7 @@ import (
 	"image/color"
 	"image/jpeg"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -429,28 +430,34 @@ func TestPrefetchStopsWithItsContext(t *testing.T) {
 // TestEnlargeMakesTheCondition: crops of an image and of its condition lie at the same place, turned alike, and the
 // hook is asked once for every image that stays cached.
 func TestEnlargeMakesTheCondition(t *testing.T) {
-	dir := t.TempDir()
-	for id := range 3 {
-		img := image.NewNRGBA(image.Rect(0, 0, 41+id, 35))
-		for i := range img.Pix {
-			img.Pix[i] = uint8(philox.New(uint64(id), 1).Uint64(uint64(i)))
-			if i%4 == 3 {
-				img.Pix[i] = 255
-			}
+	dir := noisyImages(t)
+	negatives := map[string][]uint8{} // of the images, by what is left of them after reduction
+	for _, name := range []string{"a.png", "b.png", "c.png"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
 		}
-		write(t, filepath.Join(dir, string(rune('a'+id))+".png"), encodePNG(t, img))
+		p, err := decode(data, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p = p.cut(window{0, 0, 32, 40})
+		low := make([]uint8, 8*10*3)
+		if err := resample.Resize8(low, p.pix, 8, 10, 32, 40, 3, resample.Bicubic, 1); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range p.pix {
+			p.pix[i] = 255 - v
+		}
+		negatives[string(low)] = p.pix
 	}
 	calls := 0
-	opt := Options{Size: 16, Scale: 4, Batch: 8, Flip: true, Rotate: true, Enlarge: func(pix []uint8, height, width int) ([]uint8, error) {
+	opt := Options{Size: 16, Scale: 4, Batch: 8, Flip: true, Rotate: true, Enlarge: func(low []uint8, height, width int, _ degrade.Amount) ([]uint8, error) {
 		calls++
-		if height != 32 || width != 40 || len(pix) != height*width*3 {
-			t.Errorf("%d values of %dx%d pixels: want whole low-resolution pixels", len(pix), width, height)
+		if height != 8 || width != 10 {
+			t.Errorf("%dx%d pixels: want whole low-resolution ones", width, height)
 		}
-		out := make([]uint8, len(pix))
-		for i, v := range pix {
-			out[i] = 255 - v
-		}
-		return out, nil
+		return negatives[string(low)], nil
 	}}
 	s := open(t, opt, dir)
 	seen := map[float32]bool{}
@@ -470,8 +477,64 @@ func TestEnlargeMakesTheCondition(t *testing.T) {
 	if _, err := Open([]string{dir}, opt); err == nil {
 		t.Error("a quantised condition of whole images is accepted")
 	}
-	opt.Quantise, opt.Enlarge = false, func(pix []uint8, _, _ int) ([]uint8, error) { return pix[1:], nil }
+	opt.Quantise, opt.Enlarge = false, func(low []uint8, _, _ int, _ degrade.Amount) ([]uint8, error) { return low, nil }
 	if _, err := Open([]string{dir}, opt); err == nil {
 		t.Error("a condition of another size is accepted")
+	}
+}
+
+// noisyImages writes three images of noise, whose sides are no multiples of 4.
+func noisyImages(t *testing.T) string {
+	dir := t.TempDir()
+	for id := range 3 {
+		img := image.NewNRGBA(image.Rect(0, 0, 41+id, 35))
+		for i := range img.Pix {
+			img.Pix[i] = uint8(philox.New(uint64(id), 1).Uint64(uint64(i)))
+			if i%4 == 3 {
+				img.Pix[i] = 255
+			}
+		}
+		write(t, filepath.Join(dir, string(rune('a'+id))+".png"), encodePNG(t, img))
+	}
+	return dir
+}
+
+// TestEnlargeHasVersions: of every image there are as many conditions as asked for, each of a low-resolution image with
+// losses of its own; examples have them in turn, and are told which.
+func TestEnlargeHasVersions(t *testing.T) {
+	dir := noisyImages(t)
+	var told []degrade.Amount
+	var lows []string
+	opt := Options{
+		Size: 16, Scale: 4, Batch: 8, Flip: true, Rotate: true, Versions: 3,
+		Degrade: degrade.Settings{
+			Blur: degrade.Range{Probability: 0.5, High: 2}, Noise: degrade.Range{Probability: 0.9, High: 20}, JPEG: degrade.Range{Probability: 0.5, Low: 20, High: 90},
+		},
+		Enlarge: func(low []uint8, height, width int, lost degrade.Amount) ([]uint8, error) {
+			told, lows = append(told, lost), append(lows, string(low))
+			return bytes.Repeat([]byte{uint8(len(told))}, 16*len(low)), nil
+		},
+	}
+	s := open(t, opt, dir)
+	versions := map[uint8]bool{}
+	for step := range 20 {
+		b := batch(t, s, step)
+		for k, lost := range b.Lost {
+			number := uint8(math.Round(float64(b.X[k*16*16*3]+1) * 127.5))
+			if versions[number] = true; told[number-1] != lost {
+				t.Fatalf("an example of version %d is told %v, its condition %v", number, lost, told[number-1])
+			}
+		}
+	}
+	if len(told) != 9 || len(versions) != 9 {
+		t.Errorf("%d conditions made and %d seen of 9", len(told), len(versions))
+	}
+	slices.Sort(lows)
+	if n := len(slices.Compact(lows)); n != 9 {
+		t.Errorf("%d different low-resolution images of 9", n)
+	}
+	opt.Versions = -1
+	if _, err := Open([]string{dir}, opt); err == nil {
+		t.Error("-1 versions are accepted")
 	}
 }

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/resample"
 )
@@ -9,8 +10,17 @@ import (
 type photo struct {
 	height, width int
 	pix           []uint8
-	enlarged      []uint8 // the condition, as large as pix; nil where it is made crop by crop
+	conditions    []condition // of the whole image; none where they are made crop by crop
 }
+
+// condition is an enlarged low-resolution image, as large as the photo, and what that had lost.
+type condition struct {
+	pix  []uint8
+	lost degrade.Amount
+}
+
+// bytes is the memory of the pixels.
+func (p *photo) bytes() int64 { return int64(len(p.pix)) * int64(1+len(p.conditions)) }
 
 // decode decodes an image of any supported format, upright and in RGB. What is transparent is laid over white.
 func decode(data []byte, name string) (*photo, error) {

@@ -52,11 +52,14 @@ type Options struct {
 	// place: conditioning augmentation, such as the random blur of the paper's section 4.3. It may use nothing but its
 	// arguments, so that examples stay a function of the seed. It is called on several goroutines.
 	Augment func(x []float32, size int, random philox.Stream)
-	// Enlarge, if set, makes the conditions of whole images instead of enlarging by bicubic, crop by crop: from an image
-	// of height x width RGB pixels, whose sides are multiples of Scale, it returns one of the same size that depends on
-	// what is left of it after reduction alone. It is called once for every image while that stays cached; crops start
-	// at multiples of Scale, and are rounded to 8 bits. Quantise and Augment do not go with it.
-	Enlarge func(pix []uint8, height, width int) ([]uint8, error)
+	// Enlarge, if set, makes the conditions of whole images instead of enlarging by bicubic, crop by crop: from the
+	// low-resolution image of height x width RGB pixels, which has lost so much beside its size, it makes one Scale
+	// times larger. It is called once for every version of an image while that stays cached; crops start at multiples
+	// of Scale, and are rounded to 8 bits. Quantise does not go with it.
+	Enlarge func(low []uint8, height, width int, lost degrade.Amount) ([]uint8, error)
+	// Versions is how many conditions Enlarge makes of an image of which Degrade takes something, each with losses of
+	// its own; an example has one of them. 0 means 1. Each needs as much memory and time as the first.
+	Versions int
 	// Report, if set, hears once of every image that is left out, and why. It is called on several goroutines.
 	Report func(name string, reason error)
 }
@@ -72,13 +75,18 @@ func (o Options) Validate() error {
 		return fmt.Errorf("batch of %d: want 1 to 65536", o.Batch)
 	case o.Fit != FitCrop && o.Fit != FitResize:
 		return fmt.Errorf("fit %q: want %s or %s", o.Fit, FitCrop, FitResize)
-	case o.Enlarge != nil && (o.Quantise || o.Augment != nil || o.Degrade.Active()):
-		return errors.New("conditions made of whole images cannot be quantised or augmented by crops")
+	case o.Enlarge != nil && o.Quantise:
+		return errors.New("conditions made of whole images are in 8 bits already: they cannot be quantised")
+	case o.Versions < 0 || o.Versions > MaxVersions:
+		return fmt.Errorf("%d versions of a condition: want 0 to %d", o.Versions, MaxVersions)
 	case o.CacheBytes < 0:
 		return fmt.Errorf("cache of %d bytes: want 0 or more", o.CacheBytes)
 	}
 	return o.Degrade.Validate()
 }
+
+// MaxVersions bounds Options.Versions: streams of random numbers keep 16 bits for them.
+const MaxVersions = 1 << 16
 
 // Set is a collection of images to train on. Its methods may be called by several goroutines.
 type Set struct {
@@ -163,7 +171,7 @@ func (s *Set) photo(i int) (*photo, error) {
 	if p != nil {
 		return p, nil
 	}
-	p, err := s.load(s.sources[i])
+	p, err := s.load(i)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -177,15 +185,16 @@ func (s *Set) photo(i int) (*photo, error) {
 		return nil, err
 	}
 	// Every image is asked for equally often, so keeping the first ones that fit is as good as any policy.
-	if size := int64(len(p.pix) + len(p.enlarged)); s.photos[i] == nil && s.cached+size <= s.opt.CacheBytes {
+	if size := p.bytes(); s.photos[i] == nil && s.cached+size <= s.opt.CacheBytes {
 		s.photos[i] = p
 		s.cached += size
 	}
 	return p, nil
 }
 
-// load reads, decodes and fits an image.
-func (s *Set) load(src source) (*photo, error) {
+// load reads, decodes and fits image i.
+func (s *Set) load(i int) (*photo, error) {
+	src := s.sources[i]
 	data, err := src.read()
 	if err != nil {
 		return nil, err
@@ -203,23 +212,7 @@ func (s *Set) load(src source) (*photo, error) {
 		}
 	}
 	if s.opt.Enlarge != nil {
-		return s.enlarge(p)
-	}
-	return p, nil
-}
-
-// enlarge makes the condition of a whole image, which is cut to whole low-resolution pixels.
-func (s *Set) enlarge(p *photo) (*photo, error) {
-	k := s.opt.Scale
-	if h, w := p.height/k*k, p.width/k*k; h != p.height || w != p.width {
-		p = p.cut(window{0, 0, h, w})
-	}
-	var err error
-	if p.enlarged, err = s.opt.Enlarge(p.pix, p.height, p.width); err != nil {
-		return nil, fmt.Errorf("enlarge: %w", err)
-	}
-	if len(p.enlarged) != len(p.pix) {
-		return nil, fmt.Errorf("enlarge: %d values for an image of %d", len(p.enlarged), len(p.pix))
+		return s.enlarge(p, i)
 	}
 	return p, nil
 }

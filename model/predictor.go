@@ -36,13 +36,18 @@ func (c Config) validatePredictor() error {
 	if c.Network.InChannels <= c.Network.OutChannels {
 		bad("a network of %d channels has no condition that a predictor could make", c.Network.InChannels)
 	}
-	if p.Condition.Degradation != nil || c.Condition.Degradation != nil {
-		bad("trained on %s, the model on %s: predictors are for clean images", p.Condition.Inputs(), c.Condition.Inputs())
+	if p.Network.AugmentLevels > 0 && (c.Network.AugmentLevels == 0 || !sameDegradation(p.Condition, c.Condition)) {
+		bad("it is told of what an image has lost, and knows %s; the model knows %s, and must be told of the same", p.Condition.Inputs(), c.Condition.Inputs())
 	}
 	if p.Condition.Quantised8 != c.Condition.Quantised8 {
 		bad("condition %+v, the model's is %+v", p.Condition, c.Condition)
 	}
 	return errors.Join(append(errs, p.Validate())...)
+}
+
+// sameDegradation says that two networks know the same of what images lose.
+func sameDegradation(a, b Condition) bool {
+	return a.Degradation != nil && b.Degradation != nil && *a.Degradation == *b.Degradation
 }
 
 // parameters lists the tensors of a model file: the network's, then the predictor's.

@@ -47,8 +47,15 @@ func TestPredictorIsChecked(t *testing.T) {
 		"scale 2":               func(m *Model) { m.Config.Predictor.Scale = 2 },
 		"condition":             func(m *Model) { m.Config.Predictor.Condition.Quantised8 = !m.Config.Condition.Quantised8 },
 		"has nothing to refine": func(m *Model) { m.Config = regression(t).Config; m.Config.Predictor = &regression(t).Config },
-		"for clean images": func(m *Model) {
+		"must be told of the same": func(m *Model) {
+			m.Config.Predictor.Network.AugmentLevels = degrade.Levels
 			m.Config.Predictor.Condition.Degradation = &degrade.Settings{Noise: degrade.Range{Probability: 1, High: 9}}
+		},
+		"knows bicubic reductions with": func(m *Model) {
+			for high, c := range map[float64]*Config{8: &m.Config, 9: m.Config.Predictor} {
+				c.Network.AugmentLevels = degrade.Levels
+				c.Condition.Degradation = &degrade.Settings{Noise: degrade.Range{Probability: 1, High: high}}
+			}
 		},
 		"about a predictor": func(m *Model) { m.Predictor = nil },
 	} {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/internal/philox"
 	"github.com/sr3-go/sr3/model"
@@ -22,6 +23,9 @@ type AugmentConfig struct {
 	// cascade robust against the faults of the model before (section 4.3 of the paper; Ho et al. 2021 blur half of the
 	// examples with sigma 0.4 to 0.6). The network is never told of it, and nothing is blurred when it is used.
 	ConditionBlur degrade.Range `toml:"condition_blur"`
+	// Versions is how many conditions a predictor makes of each image when blur, noise or jpeg happens, each with losses
+	// of its own: it works on whole images and once, so that there are not new ones for every example.
+	Versions int `toml:"versions"`
 }
 
 // checkAugment reports what is wrong with the section, and levels that do not go with it.
@@ -31,8 +35,8 @@ func (c Config) checkAugment() error {
 		return fmt.Errorf("[augment]: %w", err)
 	}
 	switch {
-	case c.Model.Predictor != "" && (a.Active() || a.ConditionBlur.Probability > 0):
-		return fmt.Errorf("model.predictor = %q: a predictor makes conditions of whole clean images, so nothing in [augment] may happen to them", c.Model.Predictor)
+	case a.Versions < 1 || a.Versions > dataset.MaxVersions:
+		return fmt.Errorf("augment.versions = %d: want 1 to %d", a.Versions, dataset.MaxVersions)
 	case levels != 0 && levels != degrade.Levels:
 		return fmt.Errorf("model.augment_levels = %d: want 0, or %d for blur, noise and JPEG", levels, degrade.Levels)
 	case levels > 0 && !a.Active():
@@ -92,7 +96,7 @@ func modelCondition(c Config) model.Condition {
 
 // adoptCondition takes over what a model says about the images it was given.
 func (c *Config) adoptCondition(m model.Condition) {
-	c.Data.Quantise, c.Augment = m.Quantised8, AugmentConfig{}
+	c.Data.Quantise, c.Augment = m.Quantised8, AugmentConfig{Versions: c.Augment.Versions}
 	if m.Degradation != nil {
 		c.Augment.Settings = *m.Degradation
 	}

@@ -45,7 +45,7 @@ func TestAugmentRoundTrips(t *testing.T) {
 		t.Errorf("taken over from a model: %+v, want %+v", back.Augment, cfg.Augment)
 	}
 	back.AdoptModel(&model.Model{Config: modelConfig(tinyConfig(t))})
-	if back.Augment != (AugmentConfig{}) || back.Model.AugmentLevels != 0 {
+	if back.Augment != DefaultConfig().Augment || back.Model.AugmentLevels != 0 {
 		t.Errorf("taken over from a clean model: %+v", back.Augment)
 	}
 }
@@ -58,7 +58,8 @@ func TestAugmentMistakesAreNamed(t *testing.T) {
 		"jpeg.low":                 {"augment.jpeg.probability=1", "augment.jpeg.low=50", "augment.jpeg.high=40"},
 		"condition_blur":           {"augment.condition_blur.probability=1", "augment.condition_blur.high=9"},
 		"augment.fog":              {"augment.fog.probability=1"},
-		"clean images, so nothing": {"model.predictor=any", "augment.blur.probability=0.5", "augment.blur.high=1"},
+		"augment.versions = 0":    {"augment.versions=0"},
+		"augment.versions = 1000": {"augment.versions=1000000"},
 		"without a condition has":  toldSets("model.in_channels=3", "diffusion.residual=0"),
 	} {
 		if _, err := LoadConfig("", append(tinySets(), sets...)); err == nil || !strings.Contains(err.Error(), want) {

@@ -185,6 +185,7 @@ func DefaultConfig() Config {
 			Dirs: []string{}, Val: []string{}, Crop: 64, Fit: dataset.FitCrop, Flip: true, Rotate: true,
 			CacheMB: dataset.DefaultCacheBytes >> 20, Workers: 1,
 		},
+		Augment: AugmentConfig{Versions: 4},
 		Train: TrainConfig{
 			Objective: ObjectiveSR3, Steps: 30000, Batch: 32, Rate: 2e-4, Warmup: 500, Decay: DecayConstant,
 			Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Clip: 1, EMA: 0.999, LogSteps: 20,
@@ -346,7 +347,7 @@ func (c Config) dataOptions(report func(string, error)) dataset.Options {
 	return dataset.Options{
 		Size: c.Data.Crop, Scale: c.Model.Scale, Batch: c.Train.Batch, Seed: c.Train.Seed, Fit: c.Data.Fit,
 		Flip: c.Data.Flip, Rotate: c.Data.Rotate, Quantise: c.Data.Quantise,
-		Degrade: c.Augment.Settings, Augment: c.Augment.blurCondition(),
+		Degrade: c.Augment.Settings, Augment: c.Augment.blurCondition(), Versions: c.Augment.Versions,
 		CacheBytes: int64(c.Data.CacheMB) << 20, Report: report,
 	}
 }

@@ -3,12 +3,15 @@ package train
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/dataset"
+	"github.com/sr3-go/sr3/degrade"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // trained runs a few steps and returns the exported model.
@@ -43,7 +46,7 @@ func TestPredictorIsRefined(t *testing.T) {
 	opt := cfg.dataOptions(nil)
 	var free func()
 	var err error
-	if opt.Enlarge, free, err = predictorHook(first, 4); err != nil {
+	if opt.Enlarge, free, err = predictorHook(first); err != nil {
 		t.Fatal(err)
 	}
 	defer free()
@@ -87,10 +90,10 @@ func TestPredictorRefuses(t *testing.T) {
 	_, refines := trained(t, data)
 	_, regresses := trained(t, data, "train.objective=regression")
 	_, coarse := trained(t, data, "train.objective=regression", "data.quantise=true")
-	_, robust := trained(t, data, "train.objective=regression", "augment.noise.probability=1", "augment.noise.high=9")
+	_, told := trained(t, data, toldSets("train.objective=regression")...)
 	for want, sets := range map[string][]string{
 		"data.quantise = true":       {"model.predictor=" + coarse},
-		"want one for clean images":  {"model.predictor=" + robust},
+		"must be told of the same":   {"model.predictor=" + told},
 		"refines; want a regression": {"model.predictor=" + refines},
 		"model.scale is 2":           {"model.predictor=" + regresses, "model.scale=2"},
 		"missing.safetensors":        {"model.predictor=" + filepath.Join(t.TempDir(), "missing.safetensors")},
@@ -104,6 +107,50 @@ func TestPredictorRefuses(t *testing.T) {
 		if _, err := LoadConfig("", append(tinySets(), "model.predictor="+regresses, set)); err == nil {
 			t.Errorf("a predictor with %s is accepted", set)
 		}
+	}
+}
+
+// TestPredictorIsToldWhatIsLost trains behind a regression of degraded images: conditions are made of images that have
+// lost what their examples say, and the predictor is told of it, as it is when the model is used.
+func TestPredictorIsToldWhatIsLost(t *testing.T) {
+	data := wholeImages(t, 16)
+	first, path := trained(t, data, toldSets("train.objective=regression")...)
+	both, _ := trained(t, data, toldSets("model.predictor="+path, "augment.versions=2", "augment.condition_blur.probability=1", "augment.condition_blur.high=1")...)
+
+	enlarge, free, err := predictorHook(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer free()
+	low := make([]uint8, 4*4*3)
+	for i := range low {
+		low[i] = uint8(i * 5)
+	}
+	blur, noise, quality := 0.5, 4.0, 80
+	want := enlarged(t, first, low, 4, 4, upscale.Input{Blur: &blur, Noise: &noise, Quality: &quality})
+	pix, err := enlarge(low, 4, 4, degrade.Amount{Blur: blur, Noise: noise, Quality: quality})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(pix, toBytes(want)) {
+		t.Error("the condition is not what the predictor makes when it is told")
+	}
+	if clean, err := enlarge(low, 4, 4, degrade.Amount{}); err != nil || slices.Equal(pix, clean) {
+		t.Errorf("the condition does not depend on what is lost (%v)", err)
+	}
+
+	// An outer network that adds nothing leaves what the predictor makes.
+	for name, w := range both.Weights {
+		if !strings.HasPrefix(name, "augment") {
+			clear(w)
+		}
+	}
+	clean, none := 0.0, 0
+	a := enlarged(t, both, low, 4, 4, upscale.Input{Blur: &blur, Noise: &noise, Quality: &quality})
+	b := enlarged(t, both, low, 4, 4, upscale.Input{Blur: &clean, Noise: &clean, Quality: &none})
+	alone := furthest(want, enlarged(t, first, low, 4, 4, upscale.Input{Blur: &clean, Noise: &clean, Quality: &none}))
+	if d := furthest(a, b); d < alone/2 {
+		t.Errorf("what is lost changes the predictor's result by %g, and the model's by %g", alone, d)
 	}
 }
 

@@ -131,7 +131,13 @@ func upscaled(t *testing.T, m *model.Model, pix []uint8, h, w int) []float32 {
 	if err := resample.Resize8(low, pix, h/k, w/k, h, w, 3, resample.Bicubic, 1); err != nil {
 		t.Fatal(err)
 	}
-	img, err := imageio.FromRGB8(w/k, h/k, low)
+	return enlarged(t, m, low, h/k, w/k, upscale.Input{})
+}
+
+// enlarged is what a model makes of an image of h x w pixels.
+func enlarged(t *testing.T, m *model.Model, low []uint8, h, w int, in upscale.Input) []float32 {
+	t.Helper()
+	img, err := imageio.FromRGB8(w, h, low)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +146,7 @@ func upscaled(t *testing.T, m *model.Model, pix []uint8, h, w int) []float32 {
 		t.Fatal(err)
 	}
 	defer u.Close()
-	out, _, err := u.Upscale(t.Context(), img, upscale.Options{})
+	out, _, err := u.Upscale(t.Context(), img, upscale.Options{Input: in})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -213,7 +213,7 @@ func (r *run) openData() error {
 		return err
 	}
 	opt := r.cfg.dataOptions(func(name string, reason error) { r.journal.printf("left out %s: %v", name, reason) })
-	if opt.Enlarge, r.free, err = predictorHook(r.predictor, r.cfg.Model.Scale); err != nil {
+	if opt.Enlarge, r.free, err = predictorHook(r.predictor); err != nil {
 		return err
 	}
 	if file := r.cfg.Data.Exclude; file != "" {

@@ -40,6 +40,7 @@ type sampler struct {
 func newSampler(cfg Config, s *state, data dataset.Options) (*sampler, error) {
 	out := &sampler{cfg: cfg, state: s, vars: cpu.NewVariables()}
 	dirs := cfg.Data.Val
+	data.Versions = 1 // these images are seen a few times, not in every pass
 	if len(dirs) > 0 {
 		data.Exclude = nil // names of other images
 		opt := data

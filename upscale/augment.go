@@ -76,11 +76,14 @@ func (u *Upscaler) findLost(img *imageio.Image, in Input) *degrade.Amount {
 
 // levels are the augmentation levels of pass i: the first enlarges the image, later ones what the model has made, which
 // is clean. Nil if the network has none.
-func (r *run) levels(i int) []float32 {
+func (r *run) levels(i int) []float32 { return r.levelsOf(r.Upscaler, i) }
+
+// levelsOf are those that the model or its predictor is told.
+func (r *run) levelsOf(u *Upscaler, i int) []float32 {
 	if r.lost == nil || i > 0 {
-		return r.cfg.Levels(degrade.Amount{})
+		return u.cfg.Levels(degrade.Amount{})
 	}
-	return r.cfg.Levels(*r.lost)
+	return u.cfg.Levels(*r.lost)
 }
 
 const (

@@ -63,7 +63,7 @@ func (r *run) predict(x []float32, i int) ([]float32, error) {
 		r.work.done += int64(p.Windows()) * p.cost
 		return r.kept, nil
 	}
-	d, free, err := r.predictor.denoiser(p.Plan, x, nil, r.o.Threads)
+	d, free, err := r.predictor.denoiser(p.Plan, x, r.levelsOf(r.predictor, i), r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
