@@ -16,7 +16,7 @@ import (
 const DefaultName = "photo-x4"
 
 const (
-	// directoryVariable is the environment variable that sets [Directory].
+	// directoryVariable is the environment variable that sets [Directories].
 	directoryVariable = "SR3_MODELS"
 	extension         = ".safetensors"
 )
@@ -36,22 +36,40 @@ func Embedded() []string {
 	return modelNames(entries)
 }
 
-// Directory returns the folder in which models are looked up by name: the value
-// of SR3_MODELS, or "sr3/models" in the user's configuration folder. It need not
-// exist, and is empty where the user has no such folder.
-func Directory() string {
-	if dir := os.Getenv(directoryVariable); dir != "" {
-		return dir
+// Directories returns the folders in which models are looked up by name, the first
+// before the others: those of SR3_MODELS, a list as in PATH, or else "sr3/models" in
+// the user's configuration folder and "models" in the current one. They need not
+// exist.
+func Directories() []string {
+	if list := filepath.SplitList(os.Getenv(directoryVariable)); len(list) > 0 {
+		return list
 	}
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return ""
+	if dir, err := os.UserConfigDir(); err == nil {
+		return []string{filepath.Join(dir, "sr3", "models"), "models"}
 	}
-	return filepath.Join(dir, "sr3", "models")
+	return []string{"models"}
 }
 
-// Installed returns the names of the models in [Directory], sorted.
-func Installed() []string { return NamesIn(Directory()) }
+// Installed returns the names of the models in [Directories], sorted.
+func Installed() []string {
+	var names []string
+	for _, dir := range Directories() {
+		names = append(names, NamesIn(dir)...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Find returns the file of the model of that name in [Directories]; empty if there is
+// none.
+func Find(name string) string {
+	for _, dir := range Directories() {
+		if slices.Contains(NamesIn(dir), name) {
+			return filepath.Join(dir, name+extension)
+		}
+	}
+	return ""
+}
 
 // NamesIn returns the names of the models in a folder, sorted; none if it cannot be
 // read.
@@ -75,7 +93,7 @@ func modelNames(entries []fs.DirEntry) []string {
 }
 
 // Open loads a model by name or path: first the models built in, then
-// NAME.safetensors in [Directory], then a file of that path. An empty name
+// NAME.safetensors in [Directories], then a file of that path. An empty name
 // means [DefaultName]. The error for an unknown name lists the known ones.
 func Open(nameOrPath string) (*Model, error) {
 	name := nameOrPath
@@ -89,8 +107,8 @@ func Open(nameOrPath string) (*Model, error) {
 		}
 		return Decode("embedded "+name, bytes.NewReader(data), int64(len(data)))
 	}
-	if slices.Contains(Installed(), name) {
-		return Load(filepath.Join(Directory(), name+extension))
+	if file := Find(name); file != "" {
+		return Load(file)
 	}
 	if _, err := os.Stat(name); err == nil {
 		return openPath(name)
@@ -118,5 +136,5 @@ func known() string {
 		}
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("built in: %s; in %s: %s", list(Embedded()), Directory(), list(Installed()))
+	return fmt.Sprintf("built in: %s; in %s: %s", list(Embedded()), strings.Join(Directories(), " or "), list(Installed()))
 }

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -166,6 +167,35 @@ func TestOpen(t *testing.T) {
 		if got, err := Open(name); err != nil || got.Config.Name != name || got.Card == "" {
 			t.Errorf("embedded %s: %v, or its name or card is wrong", name, err)
 		}
+	}
+}
+
+// TestDirectories: a list of folders is searched in its order; without one, a folder "models" here is found.
+func TestDirectories(t *testing.T) {
+	first, second := t.TempDir(), t.TempDir()
+	m := small(t)
+	for _, path := range []string{filepath.Join(first, "a"), filepath.Join(second, "a"), filepath.Join(second, "b")} {
+		if err := m.Save(path+extension, checkpoint.F16); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv(directoryVariable, first+string(os.PathListSeparator)+second)
+	if a, b := Find("a"), Find("b"); filepath.Dir(a) != first || filepath.Dir(b) != second || Find("c") != "" {
+		t.Errorf("a is %s, b is %s, c is %q", a, b, Find("c"))
+	}
+	if names := Installed(); !slices.Equal(names, []string{"a", "b"}) {
+		t.Errorf("installed: %v", names)
+	}
+	t.Setenv(directoryVariable, "")
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("models", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Save(filepath.Join("models", "here"+extension), checkpoint.F16); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := Open("here"); err != nil || got.Digest != m.Digest {
+		t.Error(err)
 	}
 }
 

@@ -52,15 +52,15 @@ func TestAugmentRoundTrips(t *testing.T) {
 
 func TestAugmentMistakesAreNamed(t *testing.T) {
 	for want, sets := range map[string][]string{
-		"want 0, or 3":             toldSets("model.augment_levels=2"),
-		"nothing in [augment]":     {"model.augment_levels=3"},
-		"blur.probability":         {"augment.blur.probability=2"},
-		"jpeg.low":                 {"augment.jpeg.probability=1", "augment.jpeg.low=50", "augment.jpeg.high=40"},
-		"condition_blur":           {"augment.condition_blur.probability=1", "augment.condition_blur.high=9"},
-		"augment.fog":              {"augment.fog.probability=1"},
+		"want 0, or 3":            toldSets("model.augment_levels=2"),
+		"nothing in [augment]":    {"model.augment_levels=3"},
+		"blur.probability":        {"augment.blur.probability=2"},
+		"jpeg.low":                {"augment.jpeg.probability=1", "augment.jpeg.low=50", "augment.jpeg.high=40"},
+		"condition_blur":          {"augment.condition_blur.probability=1", "augment.condition_blur.high=9"},
+		"augment.fog":             {"augment.fog.probability=1"},
 		"augment.versions = 0":    {"augment.versions=0"},
 		"augment.versions = 1000": {"augment.versions=1000000"},
-		"without a condition has":  toldSets("model.in_channels=3", "diffusion.residual=0"),
+		"without a condition has": toldSets("model.in_channels=3", "diffusion.residual=0"),
 	} {
 		if _, err := LoadConfig("", append(tinySets(), sets...)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: error %v, want %q", sets, err, want)

@@ -28,7 +28,7 @@ const extension = ".safetensors"
 const keptModels = 4
 
 // Models are those that jobs may ask for by name: the ones built in, those of
-// [model.Directory], and those of a folder. It may be used by several goroutines.
+// [model.Directories], and those of a folder. It may be used by several goroutines.
 type Models struct {
 	dir string
 
@@ -188,8 +188,9 @@ func (m *Models) locate(name string) (stamp, error) {
 		return stampOf(filepath.Join(m.dir, name+extension))
 	case slices.Contains(model.Embedded(), name):
 		return stamp{}, nil
-	case slices.Contains(model.Installed(), name):
-		return stampOf(filepath.Join(model.Directory(), name+extension))
+	}
+	if file := model.Find(name); file != "" {
+		return stampOf(file)
 	}
 	return stamp{}, fmt.Errorf("%w as %q; there are: %s", ErrUnknownModel, name, strings.Join(m.Names(), ", "))
 }

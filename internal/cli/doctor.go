@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ type doctorReport struct {
 	GOMAXPROCS  int            `json:"gomaxprocs"`
 	MemoryMiB   *float64       `json:"memory_mib"`
 	FreeMiB     *float64       `json:"memory_available_mib"`
-	ModelsDir   string         `json:"models_dir"`
+	ModelsDirs  []string       `json:"models_dirs"`
 	Models      []modelSummary `json:"models"`
 	SelfTest    selfTest       `json:"self_test"`
 	GFLOPPerS   float64        `json:"gflop_per_s"`
@@ -78,7 +79,7 @@ func examine() *doctorReport {
 	r := &doctorReport{
 		versionInfo: currentVersion(), Detected: kernel.Detected().String(), Processors: runtime.NumCPU(),
 		GOMAXPROCS: runtime.GOMAXPROCS(0), MemoryMiB: memoryTotal(), FreeMiB: memoryAvailable(),
-		ModelsDir: model.Directory(), Models: listModels(),
+		ModelsDirs: model.Directories(), Models: listModels(),
 	}
 	r.SelfTest, r.GFLOPPerS = runSelfTest()
 	r.Healthy = r.SelfTest.Error == "" && r.SelfTest.ThreadsSame && r.SelfTest.MaxError <= maxSelfTestError
@@ -126,7 +127,7 @@ func (r *doctorReport) print(s *streams) {
 	fmt.Fprintf(s.out, "instructions  %s in use, %s detected\n", r.SIMD, r.Detected)
 	fmt.Fprintf(s.out, "threads       %d in use, %d processors\n", r.GOMAXPROCS, r.Processors)
 	fmt.Fprintf(s.out, "memory        %s, %s available\n", mib(r.MemoryMiB), mib(r.FreeMiB))
-	fmt.Fprintf(s.out, "models        folder %s\n", r.ModelsDir)
+	fmt.Fprintf(s.out, "models        found in %s\n", strings.Join(r.ModelsDirs, " and "))
 	for _, m := range r.Models {
 		if m.Error != "" {
 			fmt.Fprintf(s.out, "              %s, damaged, %s\n", m.Name, m.Where)

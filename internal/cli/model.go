@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,8 +21,8 @@ func newModel(s *streams) *cobra.Command {
 		Aliases: []string{"models"},
 		Short:   "List, show, import and verify models",
 		Long: `A model is one .safetensors file: weights, configuration and a card. Models are
-found by name among those built in and in the models folder ($SR3_MODELS, or
-sr3/models in your configuration folder), else by path.`,
+found by name among those built in and in folders ($SR3_MODELS, a list of them, or
+sr3/models in your configuration folder and models in the current one), else by path.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -78,7 +79,7 @@ func newModelList(s *streams) *cobra.Command {
 				return nil
 			}
 			if len(list) == 0 {
-				fmt.Fprintf(s.out, "no models: none built in, none in %s\n", model.Directory())
+				fmt.Fprintf(s.out, "no models: none built in, none in %s\n", strings.Join(model.Directories(), " or "))
 				return nil
 			}
 			for _, m := range list {
@@ -118,7 +119,7 @@ func listModels() []modelSummary {
 	}
 	for _, name := range model.Installed() {
 		if !slices.Contains(model.Embedded(), name) {
-			add(name, filepath.Join(model.Directory(), name+".safetensors"))
+			add(name, model.Find(name))
 		}
 	}
 	return list
