@@ -121,6 +121,7 @@ func (f *evalFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.own, "own-images", false, "measure each method on all images it has results for")
 	fl.StringVar(&f.sheet.Path, "sheet", "", "also write a contact sheet of crops: FILE.png, .webp or .jpg")
 	fl.IntVar(&f.sheet.Crops, "sheet-crops", 20, "how many crops are on the contact sheet")
+	fl.IntVar(&f.sheet.Side, "sheet-size", 0, "side of these crops in pixels; smaller images are shown whole (default 96, at most half an image)")
 	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
@@ -184,6 +185,8 @@ func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
 		return nil, usagef("--out is needed: the folder of the report")
 	case f.sheet.Path != "" && (f.sheet.Crops < 1 || f.sheet.Crops > 200):
 		return nil, usagef("--sheet-crops %d: want 1 to 200", f.sheet.Crops)
+	case f.sheet.Side < 0 || f.sheet.Side > 512:
+		return nil, usagef("--sheet-size %d: want 1 to 512", f.sheet.Side)
 	case len(f.methods) == 0:
 		return nil, usagef("--method is needed, for each row of the table one: try --method bicubic --method sr3:%s", model.DefaultName)
 	}

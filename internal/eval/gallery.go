@@ -248,7 +248,8 @@ func (g *gallery) results(ctx context.Context, i int) (*sample, []*metric.Image,
 
 // draw makes the strip's pictures.
 func (g *gallery) draw(i int, s *sample, results []*metric.Image) (*strip, error) {
-	y, x, h, w := part(s, results)
+	h, w := s.window(cropSide, 2)
+	y, x := part(s, results, h, w)
 	out := &strip{Name: s.name, Width: s.hr.Width, Height: s.hr.Height}
 	percent := func(v, of int) float64 { return math.Round(float64(v)/float64(of)*10000) / 100 }
 	out.X, out.Y, out.W, out.H = percent(x, s.hr.Width), percent(y, s.hr.Height), percent(w, s.hr.Width), percent(h, s.hr.Height)
@@ -277,13 +278,19 @@ func (g *gallery) draw(i int, s *sample, results []*metric.Image) (*strip, error
 	return out, err
 }
 
+// window is the size of a part of the truth, in whole pixels of the input: side, or
+// less where that is more than a share 1/of of the image.
+func (s *sample) window(side, of int) (h, w int) {
+	grid := max(s.scale, 1)
+	fit := func(n int) int { return min(max(min(side, n/of)/grid*grid, min(grid, n)), n) }
+	return fit(s.hr.Height), fit(s.hr.Width)
+}
+
 // part finds where results differ most from one another and the truth: the
 // window with the largest sum of squared deviations. It lies on whole pixels of
 // the input.
-func part(s *sample, results []*metric.Image) (y, x, h, w int) {
+func part(s *sample, results []*metric.Image, h, w int) (y, x int) {
 	grid := max(s.scale, 1)
-	side := func(n int) int { return min(max(min(cropSide, n/2)/grid*grid, min(grid, n)), n) }
-	h, w = side(s.hr.Height), side(s.hr.Width)
 	sum := integral(s.hr, results)
 	stride := s.hr.Width + 1
 	best := math.Inf(-1)
@@ -296,7 +303,7 @@ func part(s *sample, results []*metric.Image) (y, x, h, w int) {
 			}
 		}
 	}
-	return y, x, h, w
+	return y, x
 }
 
 // integral is the summed-area table of the squared errors of all results.

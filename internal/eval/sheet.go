@@ -1,6 +1,7 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"image"
@@ -21,7 +22,13 @@ import (
 type Sheet struct {
 	Path  string // .png, .webp or .jpg
 	Crops int    // rows, at least 1
+	// Side is that of the crops in pixels; smaller images are shown whole. 0 means 96,
+	// and at most half of an image.
+	Side int
 }
+
+// side is how long and wide a tile may be.
+func (s Sheet) side() int { return cmp.Or(s.Side, cropSide) }
 
 const (
 	sheetGap   = 4  // between tiles, in pixels
@@ -56,7 +63,7 @@ func (e *evaluation) drawSheet(ctx context.Context) error {
 	for _, m := range e.Methods {
 		names = append(names, m.Info().Name)
 	}
-	picture := paste(append(names, "truth"), tiles)
+	picture := paste(append(names, "truth"), tiles, e.Sheet.side())
 	img, err := imageio.FromImage(picture)
 	if err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
@@ -81,7 +88,12 @@ func (g *gallery) sheetRow(ctx context.Context, i, k int) ([]metric.Image, error
 	if err != nil {
 		return nil, err
 	}
-	y, x, h, w := part(s, results)
+	share := 1
+	if g.Sheet.Side == 0 {
+		share = 2
+	}
+	h, w := s.window(g.Sheet.side(), share)
+	y, x := part(s, results, h, w)
 	if k%2 == 1 {
 		random, grid := philox.New(sheetSeed, uint64(k)), max(s.scale, 1)
 		y = random.Intn(0, (s.hr.Height-h)/grid+1) * grid
@@ -94,14 +106,14 @@ func (g *gallery) sheetRow(ctx context.Context, i, k int) ([]metric.Image, error
 	return append(row, cut(s.hr, y, x, h, w)), nil
 }
 
-// paste lays out the tiles on white, under their names.
-func paste(names []string, rows [][]metric.Image) *image.RGBA {
-	side := cropSide + sheetGap
+// paste lays out the tiles, of at most tileSide, on white, under their names.
+func paste(names []string, rows [][]metric.Image, tileSide int) *image.RGBA {
+	side := tileSide + sheetGap
 	out := image.NewRGBA(image.Rect(0, 0, len(names)*side-sheetGap, sheetTitle+len(rows)*side-sheetGap))
 	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
 	for c, name := range names {
 		text := font.Drawer{Dst: out, Src: image.NewUniform(color.Black), Face: basicfont.Face7x13, Dot: fixed.P(c*side, sheetTitle-4)}
-		text.DrawString(name[:min(len(name), cropSide/7)])
+		text.DrawString(name[:min(len(name), tileSide/7)])
 	}
 	for r, row := range rows {
 		for c, tile := range row {

@@ -2,6 +2,7 @@ package eval
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -36,6 +37,23 @@ func TestSheetShowsCropsOfResults(t *testing.T) {
 		}
 		if at(row, 2, 0, 0) == 255 && at(row, 2, 5, 5) == 255 {
 			t.Errorf("row %d: no truth", row)
+		}
+	}
+	c.Sheet.Side = 200 // more than the images have
+	mustRun(t, c)
+	whole, err := readRGB(c.Sheet.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range 5 {
+		truth, err := readRGB(filepath.Join(dir, "aabbc"[row:row+1]+".png"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		truth = cut(truth, 0, 0, truth.Height/4*4, truth.Width/4*4)
+		tile := cut(whole, sheetTitle+row*204, 2*204, truth.Height, truth.Width)
+		if !slices.Equal(tile.Pix, truth.Pix) {
+			t.Errorf("row %d does not show the whole image", row)
 		}
 	}
 	c.Sheet.Path = filepath.Join(out, "missing", "sheet.png")
