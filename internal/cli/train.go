@@ -165,8 +165,8 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 		sets := []string{"train.objective=" + f.objective}
 		if f.objective == train.ObjectiveUnconditional {
 			sets = append(sets, "model.in_channels=3", "model.scale=1", "diffusion.residual=0")
-			if f.config == "" && f.init == "" { // the default is called photo-x4, and its pictures are larger than its crops
-				sets = append(sets, "model.name=unconditional", "train.sample_size=0")
+			if f.config == "" && f.init == "" { // the default's pictures are larger than its crops
+				sets = append(sets, "train.sample_size=0")
 			}
 		}
 		f.sets = append(sets, f.sets...) // what is said of a setting by its name comes after
@@ -182,6 +182,11 @@ func (f *trainFlags) load(cmd *cobra.Command) (train.Config, error) {
 	}
 	if cmd.Flags().Changed("shard-mb") {
 		f.sets = append(f.sets, fmt.Sprintf("train.shard_mb=%d", f.shardMB))
+	}
+	if f.config == "" && !train.HasRun(f.out) { // or the model would have the name of the one it began as
+		if out, err := filepath.Abs(f.out); err == nil && f.out != "" {
+			f.sets = append([]string{fmt.Sprintf("model.name=%q", filepath.Base(out))}, f.sets...)
+		}
 	}
 	cfg, err := train.LoadInitConfig(f.out, f.init, f.config, f.sets)
 	if err != nil {
