@@ -77,7 +77,14 @@ func (c Config) learns() string {
 	if c.regression() {
 		what = "regression"
 	}
-	return fmt.Sprintf("%s, %s loss, Adam at %g (%s)", what, c.Diffusion.Loss, c.Train.Rate, c.Train.Decay) + c.adversaryText()
+	return fmt.Sprintf("%s, %s loss, %s at %g (%s)", what, c.Diffusion.Loss, c.Train.optimizerName(), c.Train.Rate, c.Train.Decay) + c.adversaryText()
+}
+
+func (t TrainConfig) optimizerName() string {
+	if t.Optimizer == OptimizerMuon {
+		return "Muon"
+	}
+	return "Adam"
 }
 
 // curvePoints is about how many points of the curve are kept.

@@ -173,6 +173,7 @@ func compatible(stored, now Config) error {
 		differ("diffusion.residual", a.Diffusion.Residual, b.Diffusion.Residual),
 		differ("diffusion.adaptive", a.Diffusion.Adaptive, b.Diffusion.Adaptive),
 		differ("the critic (adversary.weight above 0, channels, multipliers, blocks, fold)", a.Adversary.network(), b.Adversary.network()),
+		differ("train.optimizer", a.Train.Optimizer, b.Train.Optimizer),
 		differ("train.objective", a.Train.Objective, b.Train.Objective),
 	)
 }

@@ -134,11 +134,14 @@ type TrainConfig struct {
 	// Recompute keeps only what lies between the network's blocks for the backward pass, which computes the inside of
 	// each block again: less memory, more time, the same results to the last bit.
 	Recompute bool `toml:"recompute"`
-	// Rate is Adam's learning rate, reached linearly in the first Warmup steps; Decay is "constant" or "cosine".
+	// Optimizer is "adam" or "muon"; Momentum is Muon's.
+	Optimizer string  `toml:"optimizer"`
+	Momentum  float64 `toml:"momentum"`
+	// Rate is the learning rate, reached linearly in the first Warmup steps; Decay is "constant" or "cosine".
 	Rate   float64 `toml:"rate"`
 	Warmup int     `toml:"warmup"`
 	Decay  string  `toml:"decay"`
-	// Beta1, Beta2 and Epsilon are Adam's.
+	// Beta1, Beta2 and Epsilon are Adam's, which parameters that are no matrices have beside Muon too.
 	Beta1   float64 `toml:"beta1"`
 	Beta2   float64 `toml:"beta2"`
 	Epsilon float64 `toml:"epsilon"`
@@ -187,7 +190,7 @@ func DefaultConfig() Config {
 		},
 		Augment: AugmentConfig{Versions: 4},
 		Train: TrainConfig{
-			Objective: ObjectiveSR3, Steps: 30000, Batch: 32, Rate: 2e-4, Warmup: 500, Decay: DecayConstant,
+			Objective: ObjectiveSR3, Steps: 30000, Batch: 32, Optimizer: OptimizerAdam, Momentum: 0.95, Rate: 2e-4, Warmup: 500, Decay: DecayConstant,
 			Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Clip: 1, EMA: 0.999, LogSteps: 20,
 			CheckpointEvery: 10, SampleEvery: 10, SampleCount: 4, SampleSize: 128, SampleRefine: 16,
 			ValExamples: 128,
@@ -293,6 +296,8 @@ func (c Config) checkTrain() error {
 		"at most the number of micro-batches in a batch (train.batch / train.micro_batch)")
 	want(t.Rate > 0 && t.Rate <= 1, "rate", t.Rate, "more than 0, at most 1")
 	want(t.Warmup >= 0, "warmup", t.Warmup, "0 or more")
+	want(slices.Contains(Optimizers(), t.Optimizer), "optimizer", t.Optimizer, strings.Join(Optimizers(), ", "))
+	want(share(t.Momentum), "momentum", t.Momentum, "0 to below 1")
 	want(share(t.Beta1), "beta1", t.Beta1, "0 to below 1")
 	want(share(t.Beta2), "beta2", t.Beta2, "0 to below 1")
 	want(t.Epsilon > 0 && t.Epsilon <= 1, "epsilon", t.Epsilon, "more than 0, at most 1")

@@ -82,6 +82,9 @@ func openStart(opt Options) (*Start, error) {
 	if before.AugmentLevels != ours.AugmentLevels {
 		return nil, errors.New("an optimiser's state knows nothing of the parameters that model.augment_levels adds: leave out --optimizer")
 	}
+	if opt.Config.Train.Optimizer != OptimizerAdam {
+		return nil, fmt.Errorf("an optimiser's state of PyTorch is Adam's: want train.optimizer = %s, or leave out --optimizer", OptimizerAdam)
+	}
 	state, err := model.ImportOptimizer(opt.Optimizer, m)
 	if err != nil {
 		return nil, err

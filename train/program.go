@@ -182,8 +182,8 @@ func buildNorm(g *graph.Graph, o diffusion.Objective, d *graph.Node, n int) *gra
 	return g.Mean(e)
 }
 
-// buildUpdate adds the optimiser: the norm of the gradient, then Adam for every parameter with the gradient scaled
-// down to the bound on its norm.
+// buildUpdate adds the optimiser: the norm of the gradient, then Adam or Muon for every parameter with the gradient
+// scaled down to the bound on its norm.
 func buildUpdate(g *graph.Graph, o optimiser, params []unet.Param, grads []*graph.Node) []*graph.Node {
 	var squares *graph.Node
 	for _, grad := range grads {
@@ -196,8 +196,10 @@ func buildUpdate(g *graph.Graph, o optimiser, params []unet.Param, grads []*grap
 	}
 	norm := g.Sqrt(squares)
 	hyper := g.Input(inputHyper, graph.AdamHyper)
+	factor := g.Fill(1, 1)
 	if o.clip > 0 {
-		hyper = g.Mul(hyper, buildClip(g, norm, float32(o.clip)))
+		factor = buildClip(g, norm, float32(o.clip))
+		hyper = g.Mul(hyper, onlyClip(g, factor))
 	}
 	out := []*graph.Node{norm}
 	w, m, v := variables(g, params, ""), variables(g, params, prefixM), variables(g, params, prefixV)
@@ -205,7 +207,12 @@ func buildUpdate(g *graph.Graph, o optimiser, params []unet.Param, grads []*grap
 	if o.averaged {
 		ema = variables(g, params, prefixEMA)
 	}
-	for i := range params {
+	for i, p := range params {
+		if _, _, ok := muonSize(p); ok && o.muon {
+			d := g.Mul(grads[i], g.Reshape(factor, slices.Repeat([]int{1}, len(p.Shape))...))
+			out = append(out, buildMuon(g, o.momentum, p, w[i], d, m[i], hyper, ema[i]))
+			continue
+		}
 		out = append(out, g.Adam(o.adam, w[i], grads[i], m[i], v[i], hyper, ema[i]))
 	}
 	return out
@@ -216,21 +223,30 @@ type optimiser struct {
 	adam     graph.Adam
 	clip     float64 // bound on the gradient's norm, 0 for none
 	averaged bool    // keeps the moving average of the weights
+	muon     bool    // for what is a matrix, with this momentum
+	momentum float32
 }
 
 // optimiser is that of the network that is trained.
 func (c Config) optimiser() optimiser {
 	t := c.Train
-	return optimiser{graph.Adam{B1: float32(t.Beta1), B2: float32(t.Beta2), Epsilon: float32(t.Epsilon)}, t.Clip, true}
+	return optimiser{
+		adam: graph.Adam{B1: float32(t.Beta1), B2: float32(t.Beta2), Epsilon: float32(t.Epsilon)}, clip: t.Clip, averaged: true,
+		muon: t.Optimizer == OptimizerMuon, momentum: float32(t.Momentum),
+	}
 }
 
-// buildClip returns factors for Adam's numbers: min(1, clip/norm) for the one on the gradient, 1 for the others.
+// buildClip returns the factor on the gradient, min(1, clip/norm).
 func buildClip(g *graph.Graph, norm *graph.Node, clip float32) *graph.Node {
 	ratio := g.Div(g.Fill(clip, 1), g.Affine(norm, 1, 1e-12))
-	less := g.ReLU(g.Affine(ratio, -1, 1)) // 1 - min(1, ratio)
+	return g.Affine(g.ReLU(g.Affine(ratio, -1, 1)), -1, 1)
+}
+
+// onlyClip returns factors for Adam's numbers: the one given for the one on the gradient, 1 for the others.
+func onlyClip(g *graph.Graph, factor *graph.Node) *graph.Node {
 	only := make([]float32, graph.AdamHyper)
 	only[graph.AdamClip] = 1
-	return g.Affine(g.Mul(g.Constant(only, graph.AdamHyper), less), -1, 1)
+	return g.Affine(g.Mul(g.Constant(only, graph.AdamHyper), g.Affine(factor, -1, 1)), -1, 1)
 }
 
 // step does one optimiser step on a batch and returns its loss and the norm of its gradient before clipping. hyper are

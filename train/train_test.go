@@ -211,6 +211,7 @@ func TestLearns(t *testing.T) {
 		{"diffusion.prediction=eps", "diffusion.loss=l1", "diffusion.residual=0", "diffusion.gamma_draw=schedule"},
 		{"diffusion.prediction=x0", "diffusion.gamma_draw=sqrt", "diffusion.stratified=false"},
 		{"train.objective=regression", "diffusion.residual=0"},
+		{"train.optimizer=muon"},
 		{"model.preset=tiny", "model.family=ddpm", "model.attention=[]", "model.channels=8", "model.groups=2", "diffusion.prediction=eps", "diffusion.residual=0"},
 	} {
 		cfg := tinyConfig(t, append([]string{"model.channels=64", "model.groups=8", "train.steps=200", "train.rate=4e-3", "model.dropout=0", "data.flip=false", "data.rotate=false", "data.fit=resize", "train.decay=cosine", "train.log_steps=20"}, sets...)...)

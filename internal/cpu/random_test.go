@@ -129,6 +129,11 @@ func TestRandomTraining(t *testing.T) {
 			}
 			hyper := b.Given([]float32{0.1, 0.19, 0.002, 0.7, 0.9}, graph.AdamHyper)
 			for i, grad := range b.Gradients(b.Loss(outputs), trained) {
+				if i%3 == 2 {
+					m := b.State(0.1, grad.Shape...)
+					outputs = append(outputs, b.Descend(trained[i], b.Add(m, grad), m, grad, hyper, b.State(0, grad.Shape...)))
+					continue
+				}
 				outputs = append(outputs, b.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 3}, trained[i], grad,
 					b.State(0, grad.Shape...), b.State(0, grad.Shape...), hyper, nil))
 			}

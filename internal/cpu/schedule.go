@@ -36,12 +36,13 @@ func (c *compiler) analyse(g *graph.Graph, outputs []*graph.Node) {
 		if !needed[n] || len(n.Inputs) == 0 {
 			continue
 		}
-		if _, ok := n.Op.(*graph.Adam); !ok {
+		op, ok := n.Op.(graph.Update)
+		if !ok {
 			c.order = append(c.order, n)
 			continue
 		}
 		c.updates = append(c.updates, n)
-		for _, v := range updatedBy(n) {
+		for _, v := range op.Changed(n) {
 			c.updated[v] = true
 		}
 	}
@@ -91,12 +92,15 @@ func (c *compiler) update(outputs []*graph.Node) {
 	due := make([][]*graph.Node, len(steps)+1)
 	if c.entangled(outputs) || len(steps) == 0 {
 		c.save(outputs)
-		c.adams(c.updates)
+		c.lowerUpdates(c.updates)
 		return
 	}
 	for _, n := range c.updates {
-		last := max(c.values[n.Inputs[1]].first, c.values[n.Inputs[4]].first)
-		for _, v := range updatedBy(n) {
+		op, last := n.Op.(graph.Update), 0
+		for _, v := range op.Computed(n) {
+			last = max(last, c.values[v].first)
+		}
+		for _, v := range op.Changed(n) {
 			last = max(last, c.values[v].last)
 		}
 		due[last] = append(due[last], n)
@@ -105,7 +109,7 @@ func (c *compiler) update(outputs []*graph.Node) {
 	c.program.steps = make([]*step, 0, len(steps)+len(c.updates))
 	for i, s := range steps {
 		c.program.steps = append(c.program.steps, s)
-		c.adams(due[i])
+		c.lowerUpdates(due[i])
 	}
 }
 
@@ -120,18 +124,12 @@ func (c *compiler) makeRoom(due [][]*graph.Node) {
 	}
 }
 
-func (c *compiler) adams(updates []*graph.Node) {
-	for _, n := range updates {
-		c.adam(n, n.Op.(*graph.Adam))
-	}
-}
-
 // entangled reports whether an update changes what another one or an output
 // reads, or what another one changes.
 func (c *compiler) entangled(outputs []*graph.Node) bool {
 	changed := 0
 	for _, n := range c.updates {
-		changed += len(updatedBy(n))
+		changed += len(n.Op.(graph.Update).Changed(n))
 	}
 	return changed > len(c.updated) || slices.ContainsFunc(c.readAtEnd(outputs), func(n *graph.Node) bool {
 		return c.updated[sourceVariable(n)]

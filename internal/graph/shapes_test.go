@@ -134,6 +134,9 @@ func TestWrongShapesPanic(t *testing.T) {
 		"adam, average no variable": func() { g.Adam(graph.Adam{}, p, in(3), m, v, hyper, in(3)) },
 		"adam, gradient":            func() { g.Adam(graph.Adam{}, p, in(4), m, v, hyper, nil) },
 		"adam, hyper":               func() { g.Adam(graph.Adam{}, p, in(3), m, v, in(4), nil) },
+		"descent, not a variable":   func() { g.Descend(p, in(3), in(3), in(3), hyper, nil) },
+		"descent, direction":        func() { g.Descend(p, in(4), m, in(3), hyper, nil) },
+		"descent, average":          func() { g.Descend(p, in(3), m, in(3), hyper, g.Variable("short", 2)) },
 	} {
 		mustPanic(t, name, f)
 	}

@@ -30,6 +30,26 @@ func Adam(p, g, m, v, ema []float32, gscale, lr, b1, b2, eps, c1, c2, decay floa
 	active.adamEMA(p, g, m, v, ema, gscale, b1, omb1, b2, omb2, rc2, eps, step, decay, omd)
 }
 
+// Descend moves the parameters p along a direction d and, unless ema is nil, keeps
+// their exponential moving average:
+//
+//	p   = p - lr*d
+//	ema = ema*decay + p*(1-decay)
+func Descend(p, d, ema []float32, lr, decay float32) {
+	same("Descend", len(p), len(d))
+	for i, v := range d {
+		p[i] -= lr * v
+	}
+	if ema == nil {
+		return
+	}
+	same("Descend", len(p), len(ema))
+	rest := complement(decay)
+	for i, v := range p {
+		ema[i] = ema[i]*decay + v*rest
+	}
+}
+
 // complement is 1-x for x rounded to seven decimals.
 func complement(x float32) float32 {
 	return float32(1 - math.Round(float64(x)*1e7)/1e7)

@@ -14,7 +14,7 @@ func Cases() []Case {
 		unaryCases(), binaryCases(), sourceCases(), dropoutCases(),
 		convCases(), matmulCases(), softmaxCases(), attentionCases(), groupNormCases(),
 		reduceCases(), layoutCases(), poolCases(), maxPoolCases(),
-		adamCases(), blockCases(), orderCases(), randomCases(40),
+		adamCases(), descentCases(), blockCases(), orderCases(), randomCases(40),
 	)
 }
 

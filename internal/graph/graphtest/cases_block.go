@@ -39,6 +39,32 @@ func adamStep(b *Builder, average bool, p, grad *graph.Node) []*graph.Node {
 	return append(outputs, b.Adam(graph.Adam{B1: 0.9, B2: 0.999, Epsilon: 1e-8}, p, grad, m, v, hyper, ema))
 }
 
+// descentCases move parameters along what is left of a gradient and a momentum.
+func descentCases() []Case {
+	var cases []Case
+	for _, dims := range [][]int{{1}, {3, 3, 5, 6}, {100, 33}} {
+		for _, average := range []bool{false, true} {
+			c := Case{Name: "descent/" + name(dims), Runs: 3, NoGradient: true, Build: func(b *Builder) []*graph.Node {
+				p, m := b.Weight(dims...), b.State(0.01, dims...)
+				momentum := b.Add(b.Scale(m, 0.9), b.Scale(b.Add(b.Normal(dims...), p), 0.1))
+				hyper := b.Given([]float32{1e-2, 0.19, 0.002, 0.7, 0.9}, graph.AdamHyper)
+				var ema *graph.Node
+				outputs := []*graph.Node{b.Scale(p, 1), b.Scale(m, 1)}
+				if average {
+					ema = b.State(0.3, dims...)
+					outputs = append(outputs, b.Scale(ema, 1))
+				}
+				return append(outputs, b.Descend(p, b.Square(momentum), m, momentum, hyper, ema))
+			}}
+			if average {
+				c.Name += "/average"
+			}
+			cases = append(cases, c)
+		}
+	}
+	return cases
+}
+
 // trainingCase trains all parameters of a small U-Net for three steps.
 func trainingCase() Case {
 	return Case{Name: "adam/training", Runs: 3, NoGradient: true, Build: func(b *Builder) []*graph.Node {

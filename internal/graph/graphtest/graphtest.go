@@ -127,7 +127,7 @@ func (r *Reference) Machine() *plain.Machine {
 }
 
 func isToken(n *graph.Node) bool {
-	_, ok := n.Op.(*graph.Adam)
+	_, ok := n.Op.(graph.Update)
 	return ok
 }
 

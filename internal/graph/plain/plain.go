@@ -52,16 +52,16 @@ func (m *Machine) Set32(label string, values []float32) {
 
 // Get returns the stored value of an input or variable, nil if it has none. It
 // is the machine's own memory: writing to it changes the value, a run with
-// [graph.Adam] replaces the variable's content in place.
+// a [graph.Update] replaces the variable's content in place.
 func (m *Machine) Get(label string) []float64 { return m.stored[label] }
 
 // Run computes the given nodes and all that they need, in the graph's order,
-// and then applies the Adam updates among them.
+// and then applies the updates among them.
 func (m *Machine) Run(outputs ...*graph.Node) {
 	clear(m.values)
 	var updates []*graph.Node
 	for _, n := range m.needed(outputs) {
-		if _, ok := n.Op.(*graph.Adam); ok {
+		if _, ok := n.Op.(graph.Update); ok {
 			updates = append(updates, n)
 			continue
 		}
@@ -74,7 +74,7 @@ func (m *Machine) Run(outputs ...*graph.Node) {
 }
 
 // Value is the node's value in the last run, row-major; for a variable, before
-// the updates of that run. The token of an Adam node is a zero.
+// the updates of that run. The token of an update is a zero.
 func (m *Machine) Value(n *graph.Node) []float64 {
 	v, ok := m.values[n]
 	if !ok {
