@@ -41,39 +41,84 @@ func muonSize(p unet.Param) (rows, columns int, ok bool) {
 	return rows, columns, min(rows, columns) >= muonLeast
 }
 
-// buildMuon adds the update of parameter w by gradient d, which is clipped already, and the momentum m.
-func buildMuon(g *graph.Graph, beta float32, p unet.Param, w, d, m, hyper, ema *graph.Node) *graph.Node {
-	rows, columns, _ := muonSize(p)
-	momentum := g.Add(g.Scale(m, beta), g.Scale(d, 1-beta))
-	ahead := g.Add(g.Scale(momentum, beta), g.Scale(d, 1-beta)) // Nesterov's
-	step := orthogonalize(g, g.Reshape(ahead, 1, rows, columns))
-	length := muonRMS * float32(math.Sqrt(float64(max(rows, columns))))
-	return g.Descend(w, g.Reshape(g.Scale(step, length), p.Shape...), m, momentum, hyper, ema)
+// matrix is a parameter that Muon updates.
+type matrix struct {
+	unet.Param
+	w, d, m, ema *graph.Node // d is the gradient, clipped already
 }
 
-// orthogonalize adds the matrix x [1, rows, columns] with its singular values brought near 1: Newton and Schulz's
-// iteration X' = X P(A) with A = X^T X and P(A) = a + b A + c A^2 (on the shorter side). All P(A) commute, so the product of
-// them is made from A alone, A' = P A P, and X is multiplied but twice.
-func orthogonalize(g *graph.Graph, x *graph.Node) *graph.Node {
-	rows, columns := x.Shape[1], x.Shape[2]
-	norm := g.Sqrt(g.Sum(g.Square(x)))
-	x = g.Mul(x, g.Reshape(g.Div(g.Fill(1, 1), g.Affine(g.Reshape(norm, 1), 1, 1e-20)), 1, 1, 1))
-	tall := rows >= columns
-	a := g.MatMul(x, x, tall, !tall)
+// buildMuon adds the updates of matrices.
+func buildMuon(g *graph.Graph, beta float32, matrices []matrix, hyper *graph.Node) []*graph.Node {
+	var ahead, momenta, updates []*graph.Node
+	for _, p := range matrices {
+		momentum := g.Add(g.Scale(p.m, beta), g.Scale(p.d, 1-beta))
+		rows, columns, _ := muonSize(p.Param)
+		nesterov := g.Add(g.Scale(momentum, beta), g.Scale(p.d, 1-beta))
+		momenta, ahead = append(momenta, momentum), append(ahead, g.Reshape(nesterov, 1, rows, columns))
+	}
+	for i, step := range orthogonalize(g, ahead) {
+		p := matrices[i]
+		length := muonRMS * float32(math.Sqrt(float64(max(step.Shape[1], step.Shape[2]))))
+		updates = append(updates, g.Descend(p.w, g.Reshape(g.Scale(step, length), p.Shape...), p.m, momenta[i], hyper, p.ema))
+	}
+	return updates
+}
+
+// orthogonalize adds the matrices xs, each [1, rows, columns], with their singular values brought near 1: Newton and
+// Schulz's iteration X' = X P(A) with A = X^T X and P(A) = a + b A + c A^2 (on the shorter side). All P(A) commute, so
+// the product of them is made from A alone, A' = P A P, and X is multiplied but twice. What has A of one size goes
+// through the iteration together, since single matrices are too small to keep several threads busy.
+func orthogonalize(g *graph.Graph, xs []*graph.Node) []*graph.Node {
+	bySize := map[int][]int{}
+	var sizes []int
+	normed, grams, out := make([]*graph.Node, len(xs)), make([]*graph.Node, len(xs)), make([]*graph.Node, len(xs))
+	for i, x := range xs {
+		norm := g.Reshape(g.Sqrt(g.Sum(g.Square(x))), 1)
+		normed[i] = g.Mul(x, g.Reshape(g.Div(g.Fill(1, 1), g.Affine(norm, 1, 1e-20)), 1, 1, 1))
+		grams[i] = g.MatMul(normed[i], normed[i], tall(x), !tall(x))
+		n := grams[i].Shape[1]
+		if bySize[n] == nil {
+			sizes = append(sizes, n)
+		}
+		bySize[n] = append(bySize[n], i)
+	}
+	for _, n := range sizes {
+		var together []*graph.Node
+		for _, i := range bySize[n] {
+			together = append(together, grams[i])
+		}
+		factors := newtonSchulz(g, g.Concat(0, together...))
+		for k, i := range bySize[n] {
+			factor := g.Slice(factors, 0, k, k+1)
+			if tall(xs[i]) {
+				out[i] = g.MatMul(normed[i], factor, false, false)
+			} else {
+				out[i] = g.MatMul(factor, normed[i], false, false)
+			}
+		}
+	}
+	return out
+}
+
+func tall(x *graph.Node) bool { return x.Shape[1] >= x.Shape[2] }
+
+// newtonSchulz adds the product of all P(A) for the matrices a [count, n, n].
+func newtonSchulz(g *graph.Graph, a *graph.Node) *graph.Node {
 	times := func(a, b *graph.Node) *graph.Node { return g.MatMul(a, b, false, false) }
-	product := identity(g, min(rows, columns))
+	var product *graph.Node
 	for k := range muonSteps {
 		p := g.Add(g.Scale(a, muonB), g.Scale(times(a, a), muonC)) // and muonA times the identity
-		product = g.Add(g.Scale(product, muonA), times(product, p))
+		if k == 0 {
+			product = g.Add(p, g.Scale(identity(g, a.Shape[1]), muonA))
+		} else {
+			product = g.Add(g.Scale(product, muonA), times(product, p))
+		}
 		if k < muonSteps-1 {
 			ap := g.Add(g.Scale(a, muonA), times(a, p))
 			a = g.Add(g.Scale(ap, muonA), times(ap, p))
 		}
 	}
-	if tall {
-		return times(x, product)
-	}
-	return times(product, x)
+	return product
 }
 
 // identity adds the matrix [1, n, n].

@@ -32,7 +32,11 @@ func TestOrthogonalizeIsTheQuintic(t *testing.T) {
 		if wide {
 			shape = []int{1, columns, rows}
 		}
-		p, err := cpu.Compile(g, cpu.NewVariables(), []*graph.Node{orthogonalize(g, g.Input("x", shape...))}, cpu.Options{Threads: 1})
+		// It is one of several, some of which have its size.
+		xs := []*graph.Node{g.Input("same", 1, columns, columns+1), g.Input("other", 1, 5, 3), g.Input("again", shape...)}
+		place := rapid.IntRange(0, len(xs)).Draw(t, "place")
+		xs = slices.Insert(xs, place, g.Input("x", shape...))
+		p, err := cpu.Compile(g, cpu.NewVariables(), orthogonalize(g, xs), cpu.Options{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -42,6 +46,9 @@ func TestOrthogonalizeIsTheQuintic(t *testing.T) {
 				return j*rows + i
 			}
 			return i*columns + j
+		}
+		for _, other := range []string{"same", "other", "again"} {
+			random.Normal(p.Input(other), 1<<30)
 		}
 		x := p.Input("x")
 		for i := range rows {
@@ -56,7 +63,7 @@ func TestOrthogonalizeIsTheQuintic(t *testing.T) {
 				want = muonA*want + muonB*math.Pow(want, 3) + muonC*math.Pow(want, 5)
 			}
 			for i := range rows {
-				if got := float64(p.Output(0)[at(i, j)]); math.Abs(got-u[i][j]*want) > 2e-4 {
+				if got := float64(p.Output(place)[at(i, j)]); math.Abs(got-u[i][j]*want) > 2e-4 {
 					t.Fatalf("element %d, %d: %v, want %v", i, j, got, u[i][j]*want)
 				}
 			}

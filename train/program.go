@@ -207,15 +207,16 @@ func buildUpdate(g *graph.Graph, o optimiser, params []unet.Param, grads []*grap
 	if o.averaged {
 		ema = variables(g, params, prefixEMA)
 	}
+	var matrices []matrix
 	for i, p := range params {
 		if _, _, ok := muonSize(p); ok && o.muon {
 			d := g.Mul(grads[i], g.Reshape(factor, slices.Repeat([]int{1}, len(p.Shape))...))
-			out = append(out, buildMuon(g, o.momentum, p, w[i], d, m[i], hyper, ema[i]))
+			matrices = append(matrices, matrix{p, w[i], d, m[i], ema[i]})
 			continue
 		}
 		out = append(out, g.Adam(o.adam, w[i], grads[i], m[i], v[i], hyper, ema[i]))
 	}
-	return out
+	return append(out, buildMuon(g, o.momentum, matrices, hyper)...)
 }
 
 // optimiser is what an update does besides the numbers of a step.
