@@ -174,6 +174,28 @@ func TestCheckpointWithoutHistory(t *testing.T) {
 	}
 }
 
+// TestManifestAfterwards: a finished run that is given a manifest keeps its weights and tells where its images are from.
+func TestManifestAfterwards(t *testing.T) {
+	data, out, list := images(t), t.TempDir(), filepath.Join(t.TempDir(), "list.tsv")
+	run := func(sets ...string) (weights string, card *model.Card) {
+		res := mustRun(t, Options{Config: tinyConfig(t, append(sets, "train.steps=2")...), OutDir: out, Data: []string{data}})
+		m, err := model.Load(res.Model)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m.WeightsDigest(), m.Record
+	}
+	before, card := run()
+	if card.Data[0].Licence != "" {
+		t.Fatalf("a licence from nowhere: %+v", card.Data)
+	}
+	manifest(t, list, data, []string{"0.png", "1.png", "2.png"}, "")
+	after, card := run("data.manifest=" + list)
+	if after != before || card.Data[0].Licence != "CC0-1.0" {
+		t.Errorf("weights %s, then %s; data %+v", before, after, card.Data)
+	}
+}
+
 // TestSurvey: images that a manifest has not, or has with other contents, are named in the log and in the card.
 func TestSurvey(t *testing.T) {
 	data, list := images(t), filepath.Join(t.TempDir(), "list.tsv")

@@ -163,7 +163,7 @@ func (r *run) finish(ctx context.Context) error {
 		}
 		r.rest(began)
 	}
-	if r.saved != r.state.step || r.unrecorded() {
+	if r.saved != r.state.step || r.unrecorded() || r.changed { // a manifest, say, which the card is to tell of
 		if err := r.save(); err != nil {
 			return err
 		}

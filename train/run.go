@@ -113,6 +113,7 @@ type run struct {
 	journal   *journal
 	survey    *survey // of the images, for the card
 	unlock    func()
+	changed   bool // settings, since the run was last started
 
 	saved   int // step of the last checkpoint, -1 for none
 	sampled int // step of the last pictures, -1 for none
@@ -244,6 +245,7 @@ func (r *run) writeConfig() error {
 	path := filepath.Join(r.opt.OutDir, configFile)
 	for _, line := range changedSettings(path, text) {
 		r.journal.printf("changed since the run was last started: %s", line)
+		r.changed = true
 	}
 	return runfiles.WriteAtomic(path, func(w io.Writer) error {
 		_, err := io.WriteString(w, text)
