@@ -89,6 +89,9 @@ func (r *run) levelsOf(u *Upscaler, i int) []float32 {
 const (
 	poorQuality = 90 // JPEG below it shows its traces when enlarged
 	muchNoise   = 5  // in 1/255: seen when enlarged, and more than the texture of most clean images seems to be
+	// leastSide is the side in pixels below which noise is not spoken of: small pictures are edges all over, which seem
+	// to be noise.
+	leastSide = 48
 	// leastNoise is the estimate, in 1/255, below which an image is told to be clean: the texture of clean photographs
 	// often seems that much.
 	leastNoise = 1.5
@@ -113,7 +116,7 @@ func (u *Upscaler) Remarks(img *imageio.Image, o Options) []string {
 		remarks = append(remarks, fmt.Sprintf("a JPEG of quality %d, but %s was trained on %s: it may take the traces of compression for detail",
 			img.Quality, u.cfg.Name, c.Inputs()))
 	}
-	if noise := degrade.EstimateNoise(img.Pix, img.Height, img.Width); noise >= muchNoise {
+	if noise := degrade.EstimateNoise(img.Pix, img.Height, img.Width); noise >= muchNoise && min(img.Height, img.Width) >= leastSide {
 		remarks = append(remarks, fmt.Sprintf("it seems to have noise of %.0f/255, but %s was trained on %s: it may take noise for detail",
 			noise, u.cfg.Name, c.Inputs()))
 	}

@@ -164,9 +164,11 @@ func TestCleanModelsAreAsTheyWere(t *testing.T) {
 func TestRemarks(t *testing.T) {
 	told, clean := open(t, toldModel(t)), newUpscaler(t)
 	smooth := imageio.New(32, 32)
-	noisy := imageio.New(32, 32)
-	clear(noisy.Pix)
-	degrade.AddNoise(noisy.Pix, 15, philox.New(1, 1))
+	noisy, small := imageio.New(48, 48), imageio.New(16, 16)
+	for _, img := range []*imageio.Image{noisy, small} {
+		clear(img.Pix)
+		degrade.AddNoise(img.Pix, 15, philox.New(1, 1))
+	}
 	compressed := imageio.New(32, 32)
 	compressed.Quality = 20
 	for name, c := range map[string]struct {
@@ -176,6 +178,7 @@ func TestRemarks(t *testing.T) {
 	}{
 		"clean":               {clean, smooth, nil},
 		"clean, noisy":        {clean, noisy, []string{"noise of 1"}},
+		"clean, too small":    {clean, small, nil},
 		"clean, compressed":   {clean, compressed, []string{"JPEG of quality 20"}},
 		"told":                {told, smooth, []string{"no JPEG"}},
 		"told, out of bounds": {told, compressed, []string{"JPEG of quality 20", "more than test-x4 was trained for"}},
