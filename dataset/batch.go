@@ -22,8 +22,8 @@ const (
 	drawColumn
 	drawFlip
 	drawRotate
-	drawRetry   // and following
-	drawVersion = 1 << 10
+	drawRetry             // and following
+	drawVersion = 1 << 10 // beyond all retries
 )
 
 // contextPixels is how many low-resolution pixels around a crop its condition is computed from. Two are what the
