@@ -203,7 +203,7 @@ func (c Config) Validate() error {
 	if err := c.checkModel(); err != nil {
 		return err // the other sections are measured by the network
 	}
-	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkAugment(), c.checkTrain(), c.checkAdversary())
+	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkWindow(), c.checkAugment(), c.checkTrain(), c.checkAdversary())
 }
 
 func (c Config) checkModel() error {
@@ -231,6 +231,16 @@ func (c Config) checkModel() error {
 		return fmt.Errorf("diffusion.residual = %v: a network without a condition must make the whole image; want 0", c.Diffusion.Residual)
 	case m.InChannels == 3 && !c.unconditional():
 		return fmt.Errorf("model.in_channels = 3: a network without a condition; want train.objective = %s", ObjectiveUnconditional)
+	}
+	return nil
+}
+
+// checkWindow: images made from noise alone are made in windows of image_size with nothing but their overlaps in common. Of a
+// network that was shown more at a time they become mosaics, of one that was shown less they repeat.
+func (c Config) checkWindow() error {
+	if c.unconditional() && c.Data.Crop != c.Model.ImageSize {
+		return fmt.Errorf("data.crop = %d, model.image_size = %d: with train.objective = %s they must be equal, since images are made in windows of image_size (model.attention names resolutions below image_size and changes with it)",
+			c.Data.Crop, c.Model.ImageSize, ObjectiveUnconditional)
 	}
 	return nil
 }

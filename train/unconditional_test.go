@@ -89,6 +89,7 @@ func TestUnconditionalIsChecked(t *testing.T) {
 		"train.objective=sr3":    "scale",
 		"model.predictor=a":      "predictor",
 		"model.augment_levels=3": "augment_levels",
+		"data.crop=32":           "image_size",
 	} {
 		if _, err := LoadConfig("", append(slices.Clone(good), set)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s gives %v", set, err)
