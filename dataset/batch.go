@@ -50,14 +50,13 @@ func (s *Set) Batch(step int) (*Batch, error) {
 // example makes the q-th example of the run, and returns what its condition lost.
 func (s *Set) example(hr, x []float32, q uint64) (lost degrade.Amount, err error) {
 	random := philox.New(s.opt.Seed, streamExample|q)
-	p, err := s.pick(q, random)
+	p, enlarged, err := s.pick(q, random)
 	if err != nil {
 		return lost, err
 	}
-	if n := len(p.conditions); n > 0 {
-		version := p.conditions[random.Intn(drawVersion, n)]
-		lost = version.lost
-		s.cutPair(hr, x, p, version.pix, random)
+	if enlarged.pix != nil {
+		lost = enlarged.lost
+		s.cutPair(hr, x, p, enlarged.pix, random)
 	} else {
 		lost = s.lost(q)
 		err = s.cutCrop(hr, x, p, lost, q, random)

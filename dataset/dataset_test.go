@@ -538,3 +538,56 @@ func TestEnlargeHasVersions(t *testing.T) {
 		t.Error("-1 versions are accepted")
 	}
 }
+
+// TestConditionsAreMadeWhenNeeded: of an image that is not kept, an example has one condition made, and examples are those
+// of a set that keeps everything.
+func TestConditionsAreMadeWhenNeeded(t *testing.T) {
+	dir := noisyImages(t)
+	calls := 0
+	opt := Options{
+		Size: 16, Scale: 4, Batch: 5, Flip: true, Rotate: true, Versions: 4,
+		Degrade: degrade.Settings{Noise: degrade.Range{Probability: 0.9, High: 20}},
+		Enlarge: func(low []uint8, height, width int, lost degrade.Amount) ([]uint8, error) {
+			calls++
+			return bytes.Repeat(low, 16), nil
+		},
+	}
+	kept := open(t, opt, dir)
+	opt.CacheBytes = 1
+	uncached := open(t, opt, dir)
+	for step := range 4 {
+		want := batch(t, kept, step)
+		calls = 0
+		if got := batch(t, uncached, step); !slices.Equal(got.X, want.X) || !slices.Equal(got.HR, want.HR) || !slices.Equal(got.Lost, want.Lost) {
+			t.Errorf("step %d: an uncached set gives other examples", step)
+		}
+		if calls != opt.Batch {
+			t.Errorf("step %d: %d conditions made for %d examples", step, calls, opt.Batch)
+		}
+	}
+}
+
+// TestImageThatCannotBeEnlarged is left out, reported once, and replaced by others.
+func TestImageThatCannotBeEnlarged(t *testing.T) {
+	dir := noisyImages(t)
+	var bad []byte
+	reports := 0
+	s := open(t, Options{
+		Size: 16, Scale: 4, Batch: 6, Report: func(string, error) { reports++ },
+		Enlarge: func(low []uint8, height, width int, _ degrade.Amount) ([]uint8, error) {
+			if bad == nil {
+				bad = low
+			}
+			if bytes.Equal(bad, low) {
+				return nil, errors.New("refused")
+			}
+			return bytes.Repeat(low, 16), nil
+		},
+	}, dir)
+	for step := range 3 {
+		batch(t, s, step)
+	}
+	if reports != 1 || len(s.Unusable()) != 1 {
+		t.Errorf("%d reports, left out: %v", reports, s.Unusable())
+	}
+}

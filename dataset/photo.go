@@ -10,7 +10,7 @@ import (
 type photo struct {
 	height, width int
 	pix           []uint8
-	conditions    []condition // of the whole image; none where they are made crop by crop
+	conditions    []lazyCondition // of the whole image; none where they are made crop by crop
 }
 
 // condition is an enlarged low-resolution image, as large as the photo, and what that had lost.
@@ -19,7 +19,10 @@ type condition struct {
 	lost degrade.Amount
 }
 
-// bytes is the memory of the pixels.
+// lazyCondition makes a condition when it is first asked for. It may be asked by several goroutines.
+type lazyCondition func() (condition, error)
+
+// bytes is the memory of the pixels, with all conditions.
 func (p *photo) bytes() int64 { return int64(len(p.pix)) * int64(1+len(p.conditions)) }
 
 // decode decodes an image of any supported format, upright and in RGB. What is transparent is laid over white.

@@ -54,11 +54,12 @@ type Options struct {
 	Augment func(x []float32, size int, random philox.Stream)
 	// Enlarge, if set, makes the conditions of whole images instead of enlarging by bicubic, crop by crop: from the
 	// low-resolution image of height x width RGB pixels, which has lost so much beside its size, it makes one Scale
-	// times larger. It is called once for every version of an image while that stays cached; crops start at multiples
-	// of Scale, and are rounded to 8 bits. Quantise does not go with it.
+	// times larger. It is called when an example first needs a version of an image, and once while that stays cached;
+	// crops start at multiples of Scale, and are rounded to 8 bits. Quantise does not go with it.
 	Enlarge func(low []uint8, height, width int, lost degrade.Amount) ([]uint8, error)
 	// Versions is how many conditions Enlarge makes of an image of which Degrade takes something, each with losses of
-	// its own; an example has one of them. 0 means 1. Each needs as much memory and time as the first.
+	// its own; an example has one of them. 0 means 1. Each needs as much memory and time as the first, and room in the
+	// cache is kept for all.
 	Versions int
 	// Report, if set, hears once of every image that is left out, and why. It is called on several goroutines.
 	Report func(name string, reason error)
@@ -145,7 +146,7 @@ func (s *Set) Names() []string {
 func (s *Set) probe() error {
 	var why []error
 	for i := range s.sources {
-		_, err := s.photo(i)
+		_, _, err := s.pair(i, 0)
 		if err == nil {
 			return nil
 		}
@@ -172,24 +173,45 @@ func (s *Set) photo(i int) (*photo, error) {
 		return p, nil
 	}
 	p, err := s.load(i)
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err != nil {
-		if !s.bad[i] {
-			s.bad[i] = true
-			s.badN++
-			if s.opt.Report != nil {
-				s.opt.Report(s.sources[i].name, err)
-			}
-		}
+		s.leaveOut(i, err)
 		return nil, err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	// Every image is asked for equally often, so keeping the first ones that fit is as good as any policy.
 	if size := p.bytes(); s.photos[i] == nil && s.cached+size <= s.opt.CacheBytes {
 		s.photos[i] = p
 		s.cached += size
 	}
 	return p, nil
+}
+
+// leaveOut makes source i one that is not used, and reports it once.
+func (s *Set) leaveOut(i int, reason error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bad[i] {
+		return
+	}
+	s.bad[i] = true
+	s.badN++
+	if s.opt.Report != nil {
+		s.opt.Report(s.sources[i].name, reason)
+	}
+}
+
+// pair returns source i and, where whole images are enlarged, one of its conditions.
+func (s *Set) pair(i, version int) (*photo, condition, error) {
+	p, err := s.photo(i)
+	if err != nil || len(p.conditions) == 0 {
+		return p, condition{}, err
+	}
+	c, err := p.conditions[version]()
+	if err != nil {
+		s.leaveOut(i, err)
+	}
+	return p, c, err
 }
 
 // load reads, decodes and fits image i.
@@ -212,7 +234,7 @@ func (s *Set) load(i int) (*photo, error) {
 		}
 	}
 	if s.opt.Enlarge != nil {
-		return s.enlarge(p, i)
+		p = s.enlarge(p, i)
 	}
 	return p, nil
 }
@@ -227,23 +249,26 @@ const (
 	streamPhase   = 6 << 56 // where the blocks of JPEG begin
 )
 
-// pick returns the image of the q-th example of the run. Every pass over the set shows each image once, in an order
-// of its own; an unusable image is replaced by one drawn at random.
-func (s *Set) pick(q uint64, random philox.Stream) (*photo, error) {
-	n := len(s.sources)
+// pick returns the image of the q-th example of the run, and its condition if it has any. Every pass over the set shows
+// each image once, in an order of its own; an unusable image is replaced by one drawn at random.
+func (s *Set) pick(q uint64, random philox.Stream) (*photo, condition, error) {
+	n, version := len(s.sources), 0
+	if k := s.versions(); k > 0 {
+		version = random.Intn(drawVersion, k)
+	}
 	i := s.orderOf(int(q / uint64(n)))[q%uint64(n)]
-	p, err := s.photo(i)
+	p, c, err := s.pair(i, version)
 	for try := uint64(0); err != nil && try < 64; try++ {
 		i = random.Intn(drawRetry+try, n)
-		p, err = s.photo(i)
+		p, c, err = s.pair(i, version)
 	}
 	for step := 1; err != nil && step <= n; step++ { // nearly all are unusable
-		p, err = s.photo((i + step) % n)
+		p, c, err = s.pair((i+step)%n, version)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("no usable image is left of %d: %w", n, err)
+		return nil, c, fmt.Errorf("no usable image is left of %d: %w", n, err)
 	}
-	return p, nil
+	return p, c, nil
 }
 
 // orderOf returns the order of the images in a pass.

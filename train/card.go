@@ -35,8 +35,11 @@ func (r *run) card(chosen string) model.Card {
 	}
 	card := model.Card{
 		Name: c.Model.Name, Scale: c.Model.Scale, Parameters: unet.Count(r.state.params), Licence: c.Model.Licence, Use: c.Model.TrainedFor,
-		Summary: summary, Regression: c.regression(), Unconditional: c.unconditional(), Limits: inputLimits(modelCondition(c)),
+		Summary: summary, Regression: c.regression(), Unconditional: c.unconditional(),
 		Network: fmt.Sprintf("%s, %d channels times %v, %d blocks a level", c.Model.Family, c.Model.Channels, c.Model.Multipliers, c.Model.Blocks),
+	}
+	if !c.unconditional() {
+		card.Limits = inputLimits(modelCondition(c))
 	}
 	if r.predictor != nil {
 		card.Parameters += r.predictor.Parameters()

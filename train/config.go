@@ -104,7 +104,8 @@ type DataConfig struct {
 	Rotate bool `toml:"rotate"`
 	// Quantise rounds x to 8 bits.
 	Quantise bool `toml:"quantise"`
-	// CacheMB bounds the memory for decoded images, in MiB.
+	// CacheMB bounds the memory for decoded images and their conditions, in MiB, of the training images and of those held
+	// out each; 0 keeps none.
 	CacheMB int `toml:"cache_mb"`
 	// Workers is the number of goroutines that prepare batches while others compute.
 	Workers int `toml:"workers"`
@@ -203,7 +204,7 @@ func (c Config) Validate() error {
 	if err := c.checkModel(); err != nil {
 		return err // the other sections are measured by the network
 	}
-	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkWindow(), c.checkAugment(), c.checkTrain(), c.checkAdversary())
+	return errors.Join(c.checkDiffusion(), c.checkData(), c.checkAugment(), c.checkTrain(), c.checkAdversary())
 }
 
 func (c Config) checkModel() error {
@@ -235,12 +236,17 @@ func (c Config) checkModel() error {
 	return nil
 }
 
-// checkWindow: images made from noise alone are made in windows of image_size with nothing but their overlaps in common. Of a
-// network that was shown more at a time they become mosaics, of one that was shown less they repeat.
-func (c Config) checkWindow() error {
-	if c.unconditional() && c.Data.Crop != c.Model.ImageSize {
-		return fmt.Errorf("data.crop = %d, model.image_size = %d: with train.objective = %s they must be equal, since images are made in windows of image_size (model.attention names resolutions below image_size and changes with it)",
-			c.Data.Crop, c.Model.ImageSize, ObjectiveUnconditional)
+// checkFresh reports what a run must not begin with, though one that began so may go on.
+//
+// Images made from noise alone are made in windows of image_size, if the network has attention, with nothing but their
+// overlaps in common. Of a network that was shown more at a time they become mosaics.
+func (c Config) checkFresh() error {
+	if !c.unconditional() || c.Model.Local() {
+		return nil
+	}
+	if size := c.Model.ImageSize; c.Data.Crop != size || c.sampleSize() != size {
+		return fmt.Errorf("data.crop = %d, train.sample_size = %d, model.image_size = %d: with train.objective = %s and attention they must be equal, since images are made in windows of image_size (model.attention names resolutions below image_size and changes with it)",
+			c.Data.Crop, c.sampleSize(), size, ObjectiveUnconditional)
 	}
 	return nil
 }
@@ -363,7 +369,7 @@ func (c Config) dataOptions(report func(string, error)) dataset.Options {
 		Size: c.Data.Crop, Scale: c.Model.Scale, Batch: c.Train.Batch, Seed: c.Train.Seed, Fit: c.Data.Fit,
 		Flip: c.Data.Flip, Rotate: c.Data.Rotate, Quantise: c.Data.Quantise,
 		Degrade: c.Augment.Settings, Augment: c.Augment.blurCondition(), Versions: c.Augment.Versions,
-		CacheBytes: int64(c.Data.CacheMB) << 20, Report: report,
+		CacheBytes: max(int64(c.Data.CacheMB)<<20, 1), Report: report, // 0 is none, which a data set takes for the default
 	}
 }
 

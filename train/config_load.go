@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -223,13 +224,49 @@ func (c Config) TOML() (string, error) {
 
 // parseConfig reads what TOML wrote, and checks it.
 func parseConfig(text string) (Config, error) {
-	tree := map[string]any{}
-	if _, err := toml.Decode(text, &tree); err != nil {
-		return Config{}, err
-	}
-	cfg, err := fromTree(DefaultConfig(), tree)
+	cfg, err := decodeConfig(text)
 	if err != nil {
 		return Config{}, err
 	}
 	return cfg, cfg.Validate()
+}
+
+// decodeConfig reads what TOML wrote.
+func decodeConfig(text string) (Config, error) {
+	tree := map[string]any{}
+	if _, err := toml.Decode(text, &tree); err != nil {
+		return Config{}, err
+	}
+	return fromTree(DefaultConfig(), tree)
+}
+
+// changedSettings are the settings of a configuration, as section.key = value, that an earlier one has not: what makes
+// the rest of a run different from what it would have been. Both are texts as TOML writes them. What an older program did
+// not write is no change where it has its default.
+func changedSettings(before, text string) []string {
+	if cfg, err := decodeConfig(before); err == nil {
+		if today, err := cfg.TOML(); err == nil {
+			before = today
+		}
+	}
+	had := map[string]bool{}
+	for _, setting := range settings(before) {
+		had[setting] = true
+	}
+	return slices.DeleteFunc(settings(text), func(setting string) bool { return had[setting] })
+}
+
+// settings lists the lines of a TOML text with their sections.
+func settings(text string) (list []string) {
+	section := ""
+	for line := range strings.Lines(text) {
+		switch line = strings.TrimSpace(line); {
+		case line == "" || line[0] == '#':
+		case line[0] == '[':
+			section = strings.Trim(line, "[]") + "."
+		default:
+			list = append(list, section+line)
+		}
+	}
+	return list
 }

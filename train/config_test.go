@@ -135,3 +135,26 @@ func FuzzConfig(f *testing.F) {
 		}
 	})
 }
+
+// TestPublishedConfigs: the configurations beside the cards of published models are read, find their manifest, and may begin.
+func TestPublishedConfigs(t *testing.T) {
+	files, err := filepath.Glob("../docs/models/*/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d configurations (%v)", len(files), err)
+	}
+	for _, file := range files {
+		cfg, err := LoadConfig(file, nil)
+		if err == nil {
+			err = cfg.checkFresh()
+		}
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if m := cfg.Data.Manifest; m != "" {
+			if _, err := os.Stat(m); err != nil {
+				t.Errorf("%s: data.manifest: %v", file, err)
+			}
+		}
+	}
+}

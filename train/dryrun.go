@@ -9,8 +9,8 @@ import (
 	"github.com/sr3-go/sr3/unet"
 )
 
-// dryRun prints the resolved configuration and what a run would cost. It opens the images, if any are named, and
-// compiles the training step, but computes and writes nothing.
+// dryRun prints the resolved configuration and what a run would cost. It opens the manifest, the predictor and the images,
+// if any are named, and compiles the training step, but computes and writes nothing.
 func dryRun(opt Options) error {
 	cfg, out := opt.Config, opt.Log
 	if out == nil {
@@ -27,6 +27,9 @@ func dryRun(opt Options) error {
 	flops, err := unet.FLOPs(cfg.Model.Config, cfg.Data.Crop, cfg.Data.Crop)
 	if err != nil {
 		return err
+	}
+	if err := cfg.openable(opt.OutDir); err != nil {
+		return fmt.Errorf("train: %w", err)
 	}
 	vars := cpu.NewVariables()
 	s, err := newStepper(cfg, vars)
@@ -64,6 +67,22 @@ func dryRun(opt Options) error {
 		fmt.Fprintf(out, "# images              %d\n", set.Len())
 	}
 	_, err = fmt.Fprintf(out, "# run directory       %s (%s)\n", opt.OutDir, runState(opt.OutDir))
+	return err
+}
+
+// openable reports files that the run could not begin with.
+func (c Config) openable(outDir string) error {
+	if !HasRun(outDir) {
+		if err := c.checkFresh(); err != nil {
+			return err
+		}
+	}
+	if c.Data.Manifest != "" {
+		if _, err := dataset.ReadManifest(c.Data.Manifest); err != nil {
+			return fmt.Errorf("data.manifest: %w", err)
+		}
+	}
+	_, err := openPredictor(c)
 	return err
 }
 

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"reflect"
 
@@ -25,6 +26,27 @@ func (r *run) export(name, chosen string) error {
 		return fmt.Errorf("export model: %w", err)
 	}
 	return nil
+}
+
+// recordBest lets the card of the best weights so far tell of the images what is known now. A card that another wrote is left.
+func (r *run) recordBest() error {
+	path := filepath.Join(r.opt.OutDir, bestFile)
+	m, err := model.Load(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("write the card of the best weights anew: %w", err)
+	case m.Record == nil || len(m.Record.Runs) == 0:
+		return nil
+	}
+	now, last := r.cardRun(), &m.Record.Runs[len(m.Record.Runs)-1]
+	last.Data, last.HeldOut, last.DataNotes = now.Data, now.HeldOut, now.DataNotes
+	m.Record.Gather()
+	if err := m.SetRecord(*m.Record); err != nil {
+		return fmt.Errorf("write the card of the best weights anew: %w", err)
+	}
+	return m.Save(path, checkpoint.F16)
 }
 
 // modelConfig is what a model says about itself.

@@ -90,7 +90,7 @@ func (r *run) remember() error {
 		run.Began = time.Now().UTC().Truncate(time.Second)
 	}
 	if run.Config != "" {
-		if lines := changedLines(run.Config, config); len(lines) > 0 {
+		if lines := changedSettings(run.Config, config); len(lines) > 0 {
 			run.Changes = append(run.Changes, fmt.Sprintf("after step %d: %s", r.state.step, strings.Join(lines, ", ")))
 		}
 	}

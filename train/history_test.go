@@ -69,7 +69,7 @@ func TestHistoryOverResumes(t *testing.T) {
 	if len(r.Machines) != 1 || r.Steps != 5 || r.TimedSteps != 5 || r.Images != 20 || r.Crop != 16 || !(r.StepSeconds >= 0) || r.Began.IsZero() || r.Saved.Before(r.Began) {
 		t.Errorf("%+v", r)
 	}
-	if len(r.Changes) != 1 || r.Changes[0] != "after step 2: steps = 5" {
+	if len(r.Changes) != 1 || r.Changes[0] != "after step 2: train.steps = 5" {
 		t.Errorf("changes %q", r.Changes)
 	}
 	if n := len(r.Curve); n < 2 || r.Curve[n-1].Step != 5 || !slices.ContainsFunc(r.Curve, func(p model.CurvePoint) bool { return p.Loss > 0 }) {
@@ -193,6 +193,30 @@ func TestManifestAfterwards(t *testing.T) {
 	after, card := run("data.manifest=" + list)
 	if after != before || card.Data[0].Licence != "CC0-1.0" {
 		t.Errorf("weights %s, then %s; data %+v", before, after, card.Data)
+	}
+}
+
+// TestManifestReachesBest: the best weights so far, which are published, are told of it too.
+func TestManifestReachesBest(t *testing.T) {
+	data, out, list := images(t), t.TempDir(), filepath.Join(t.TempDir(), "list.tsv")
+	run := func(sets ...string) *model.Model {
+		cfg := tinyConfig(t, append(sets, "train.steps=4", "train.sample_steps=2")...)
+		cfg.Data.Val = []string{data}
+		mustRun(t, Options{Config: cfg, OutDir: out, Data: []string{data}})
+		m, err := model.Load(filepath.Join(out, bestFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	before := run()
+	manifest(t, list, data, []string{"0.png", "1.png", "2.png"}, "")
+	after := run("data.manifest=" + list)
+	if after.WeightsDigest() != before.WeightsDigest() || after.Record.Summary != before.Record.Summary {
+		t.Error("the weights, or what is said of them, changed")
+	}
+	if got := after.Record.Data[0].Licence; got != "CC0-1.0" || before.Record.Data[0].Licence != "" {
+		t.Errorf("the card says the licence is %q, before it was %q", got, before.Record.Data[0].Licence)
 	}
 }
 

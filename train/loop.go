@@ -168,6 +168,11 @@ func (r *run) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	if r.changed {
+		if err := r.recordBest(); err != nil {
+			return err
+		}
+	}
 	r.survey.warn(r.journal)
 	r.journal.printf("done: %d steps, %d images, loss %.4f", r.state.step, r.state.images, r.state.loss)
 	return nil

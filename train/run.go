@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/sr3-go/sr3/dataset"
@@ -181,6 +180,9 @@ func (r *run) openState() error {
 	} else if r.opt.Optimizer != "" {
 		return errors.New("an optimiser's state is of use only with the model that it belongs to: give --init too")
 	}
+	if err := r.cfg.checkFresh(); err != nil {
+		return err
+	}
 	r.state, err = newState(r.cfg, start)
 	return err
 }
@@ -243,7 +245,11 @@ func (r *run) writeConfig() error {
 		return err
 	}
 	path := filepath.Join(r.opt.OutDir, configFile)
-	for _, line := range changedSettings(path, text) {
+	before, err := os.ReadFile(path)
+	if err != nil {
+		before = []byte(text) // the first start
+	}
+	for _, line := range changedSettings(string(before), text) {
 		r.journal.printf("changed since the run was last started: %s", line)
 		r.changed = true
 	}
@@ -251,32 +257,6 @@ func (r *run) writeConfig() error {
 		_, err := io.WriteString(w, text)
 		return err
 	})
-}
-
-// changedSettings are the lines of a configuration that the file of an earlier
-// start does not have: what makes the rest of the run different from what it
-// would have been.
-func changedSettings(path, text string) []string {
-	before, err := os.ReadFile(path)
-	if err != nil {
-		return nil // the first start
-	}
-	return changedLines(string(before), text)
-}
-
-// changedLines are the lines of text that are not in before.
-func changedLines(before, text string) []string {
-	had := map[string]bool{}
-	for line := range strings.Lines(before) {
-		had[strings.TrimSpace(line)] = true
-	}
-	var changed []string
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && !had[line] {
-			changed = append(changed, line)
-		}
-	}
-	return changed
 }
 
 // announce says what begins.

@@ -50,6 +50,9 @@ func (s *state) begin(start *Start) error {
 	if err := start.check(s.cfg.Model.Config, s.params); err != nil {
 		return err
 	}
+	if start.M != nil && s.cfg.Train.Optimizer != OptimizerAdam {
+		return fmt.Errorf("the optimiser's state to begin from is Adam's: want train.optimizer = %s, not %s", OptimizerAdam, s.cfg.Train.Optimizer)
+	}
 	for _, p := range s.params {
 		s.vars.Set(p.Name, start.Weights[p.Name])
 		s.vars.Set(prefixEMA+p.Name, start.Weights[p.Name])

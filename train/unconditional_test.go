@@ -89,10 +89,44 @@ func TestUnconditionalIsChecked(t *testing.T) {
 		"train.objective=sr3":    "scale",
 		"model.predictor=a":      "predictor",
 		"model.augment_levels=3": "augment_levels",
-		"data.crop=32":           "image_size",
 	} {
 		if _, err := LoadConfig("", append(slices.Clone(good), set)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s gives %v", set, err)
 		}
+	}
+}
+
+// TestUnconditionalWindows: a run does not begin with crops or pictures of another size than the windows that images are
+// made in, unless the network works alike on all; one that began so goes on.
+func TestUnconditionalWindows(t *testing.T) {
+	base := []string{"train.objective=unconditional", "model.in_channels=3", "model.scale=1", "diffusion.residual=0", "train.steps=1"}
+	larger := []string{"data.crop=32", "train.sample_size=32"}
+	attention := []string{"model.attention=[4]", "model.no_middle_attention=false"}
+	for _, c := range []struct {
+		name  string
+		sets  []string
+		fails bool
+	}{
+		{"as large", attention, false},
+		{"larger crops", append([]string{"data.crop=32"}, attention...), true},
+		{"larger pictures", append([]string{"train.sample_size=32"}, attention...), true},
+		{"no attention", append([]string{"model.attention=[]", "model.no_middle_attention=true", "model.fold=1"}, larger...), false},
+	} {
+		cfg := tinyConfig(t, append(slices.Clone(base), c.sets...)...)
+		_, err := Run(t.Context(), Options{Config: cfg, OutDir: t.TempDir(), Data: []string{images(t)}})
+		if fails := err != nil; fails != c.fails || fails && !strings.Contains(err.Error(), "image_size") {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := cfg.checkFresh(); (err != nil) != c.fails {
+			t.Errorf("%s, dry: %v", c.name, err)
+		}
+	}
+	cfg := tinyConfig(t, append(slices.Clone(base), append(attention, larger...)...)...)
+	text, err := cfg.TOML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parseConfig(text); err != nil {
+		t.Errorf("a run that began so cannot go on: %v", err)
 	}
 }

@@ -141,6 +141,12 @@ func (c Config) Multiple() int {
 	return max(c.Fold, 1) << max(len(c.Multipliers)-1, 0)
 }
 
+// Local reports whether the network has no attention. What it sees of an image is then bounded, so that it works alike on
+// images, and windows of them, of any size.
+func (c Config) Local() bool {
+	return c.Family == FamilyLean && len(c.Attention) == 0 && c.NoMiddleAttention
+}
+
 // Resolutions returns the side of the features of every level for an image of
 // ImageSize: the values that Attention may list.
 func (c Config) Resolutions() []int {

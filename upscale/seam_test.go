@@ -41,7 +41,7 @@ func TestDefaultModelHasNoSeams(t *testing.T) {
 		t.Fatalf("%d windows have too few borders", report.Windows)
 	}
 	plan, err := NewPlan(Geometry{Height: whole.Height, Width: whole.Width, Multiple: m.Config.Network.Multiple(), Window: report.Tile,
-		Overlap: report.Overlap, Least: m.Config.Network.ImageSize, Fit: local(m.Config.Network)})
+		Overlap: report.Overlap, Least: m.Config.Network.ImageSize, Fit: m.Config.Network.Local()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
-	"github.com/sr3-go/sr3/unet"
 )
 
 // samplerOptions joins the options with the model's defaults. Those of a
@@ -64,12 +63,6 @@ func first[T comparable](values ...T) T {
 // largestOverlap bounds the default overlap of windows, in pixels.
 const largestOverlap = 64
 
-// local reports whether a network has no attention. What it sees of a window is
-// then bounded, and windows may have any size.
-func local(cfg unet.Config) bool {
-	return cfg.Family == unet.FamilyLean && len(cfg.Attention) == 0 && cfg.NoMiddleAttention
-}
-
 // windowSize chooses the side and the overlap of windows. Networks with attention
 // get what they were trained on, because attention over another number of pixels
 // behaves differently; the others get larger windows, which repeat less work.
@@ -78,7 +71,7 @@ func (u *Upscaler) windowSize(o Options) (tile, overlap int) {
 	tile = o.Tile
 	if tile <= 0 {
 		tile = cfg.ImageSize
-		if local(cfg) {
+		if cfg.Local() {
 			tile = max(cfg.ImageSize, min(9*cfg.ImageSize, 576))
 		}
 	}

@@ -241,7 +241,7 @@ func (r *run) cost() int64 {
 func (u *Upscaler) plan(out size, tile, overlap int) (windows, error) {
 	plan, err := NewPlan(Geometry{
 		Height: out.h, Width: out.w, Multiple: u.cfg.Network.Multiple(), Window: tile, Overlap: overlap,
-		Least: u.cfg.Network.ImageSize, Fit: local(u.cfg.Network),
+		Least: u.cfg.Network.ImageSize, Fit: u.cfg.Network.Local(),
 	})
 	if err != nil {
 		return windows{}, err
