@@ -51,6 +51,9 @@ type Options struct {
 	// made. A regression has only one: it refuses a seed, and everything from Steps
 	// to here, unless it is zero.
 	Seed uint64
+	// PassesBefore is how many passes with this seed have made the image, such as those
+	// of a [Generator]: the noise is that of the passes after them.
+	PassesBefore int
 
 	// Consistent makes the result one that the input could have come from: its
 	// antialiased bicubic reduction to the input's size is the input, to within
@@ -137,6 +140,8 @@ type Report struct {
 	Temperature float64 `json:"temperature,omitempty"`
 	Variance    string  `json:"variance,omitempty"`
 	Seed        uint64  `json:"seed"`
+	// PassesBefore is that of the Options.
+	PassesBefore int `json:"passes_before,omitempty"`
 	// Consistent tells that the result was made so, see Options.
 	Consistent bool   `json:"consistent,omitempty"`
 	Tile       int    `json:"tile"`

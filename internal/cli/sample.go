@@ -200,11 +200,11 @@ func (d *drawer) draw(ctx context.Context, img *sr3.Image, o sr3.Options) (*sr3.
 	if img == nil {
 		first := d.first
 		first.Seed, first.OnStep, first.OnWindow = o.Seed, o.OnStep, o.OnWindow
-		made, _, err := d.generator.Generate(ctx, first)
+		made, report, err := d.generator.Generate(ctx, first)
 		if err != nil || d.enlarger == nil {
 			return made, err
 		}
-		img = made
+		img, o.PassesBefore = made, report.Passes
 	}
 	return d.enlarger.Upscale(ctx, img, o)
 }
