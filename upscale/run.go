@@ -239,7 +239,7 @@ func clamp(values []float32, low, high float32) {
 // checkContent refuses one flat colour made from something else.
 func checkContent(in, out []float32) error {
 	if flat(out) && !flat(in) {
-		return &ConstantError{[3]float32(out[:3])}
+		return &ConstantError{Value: [3]float32(out[:3])}
 	}
 	return nil
 }
