@@ -22,7 +22,8 @@ func newModel(s *streams) *cobra.Command {
 		Short:   "List, show, import and verify models",
 		Long: `A model is one .safetensors file: weights, configuration and a card. Models are
 found by name among those built in and in folders ($SR3_MODELS, a list of them, or
-sr3/models in your configuration folder and models in the current one), else by path.`,
+sr3/models in your configuration folder and models in the current one), else by path.
+Files of other programs in the models folder of the current one are passed over.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -58,6 +59,8 @@ type modelSummary struct {
 	Parameters int64  `json:"parameters"`
 	Digest     string `json:"digest"`
 	Error      string `json:"error,omitempty"`
+
+	foreign bool // the file is not damaged, but no model at all
 }
 
 func newModelList(s *streams) *cobra.Command {
@@ -108,6 +111,8 @@ func listModels() []modelSummary {
 		sum := modelSummary{Name: name, Where: where}
 		if m, err := model.Open(name); err != nil {
 			sum.Error = err.Error()
+			ours, err := model.IsModel(where)
+			sum.foreign = err == nil && !ours
 		} else {
 			sum.Scale, sum.Family, sum.Objective = m.Config.Scale, m.Config.Network.Family, m.Config.Objective
 			sum.Parameters, sum.Digest, sum.Trained = m.Parameters(), m.Digest, trainedText(m.Config)
