@@ -26,6 +26,9 @@ const (
 	localFolder = "models"
 )
 
+// ErrUnknown means that no model and no file has the name that was given to [Open].
+var ErrUnknown = errors.New("neither a known model nor a file")
+
 // weightFiles are the models that are built in. The folder also has a README,
 // so that it is never empty.
 //
@@ -144,7 +147,8 @@ func modelNames(entries []fs.DirEntry) []string {
 
 // Open loads a model by name or path: first the models built in, then
 // NAME.safetensors in [Directories], then a file of that path. An empty name
-// means [DefaultName]. The error for an unknown name lists the known ones.
+// means [DefaultName]. The error for an unknown name is [ErrUnknown] and lists the
+// known ones.
 func Open(nameOrPath string) (*Model, error) {
 	name := nameOrPath
 	if name == "" {
@@ -170,7 +174,7 @@ func Open(nameOrPath string) (*Model, error) {
 			return Load(f.file(name)) // no model; the error says why
 		}
 	}
-	return nil, fmt.Errorf("open model %q: neither a known model nor a file; %s", name, known())
+	return nil, fmt.Errorf("open model %q: %w; %s", name, ErrUnknown, known())
 }
 
 // openPath loads a file, and says what to do with one of PyTorch.

@@ -122,7 +122,7 @@ func (f *evalFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.sheet.Path, "sheet", "", "also write a contact sheet of crops: FILE.png, .webp or .jpg")
 	fl.IntVar(&f.sheet.Crops, "sheet-crops", 20, "how many crops are on the contact sheet")
 	fl.IntVar(&f.sheet.Side, "sheet-size", 0, "side of these crops in pixels; smaller images are shown whole (default 96, at most half an image)")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")

@@ -36,18 +36,6 @@ Files of other programs in the models folder of the current one are passed over.
 	return cmd
 }
 
-// openModel finds a model by name in a folder given on the command line, else as
-// package model does.
-func openModel(name, dir string) (*model.Model, error) {
-	if dir != "" && name != "" && filepath.Base(name) == name {
-		path := filepath.Join(dir, name+".safetensors")
-		if _, err := os.Stat(path); err == nil {
-			return model.Load(path)
-		}
-	}
-	return model.Open(name)
-}
-
 // modelSummary is one line of "sr3 model list".
 type modelSummary struct {
 	Name       string `json:"name"`
