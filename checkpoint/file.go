@@ -99,6 +99,25 @@ func ReadInfo(path string) (*Info, error) {
 	return info, nil
 }
 
+// ReadMeta reads only the metadata of a safetensors file. Its header must be whole; the
+// tensors behind it may be damaged or missing.
+func ReadMeta(path string) (map[string]string, error) {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint: %w", err)
+	}
+	defer f.Close()
+	_, header, err := readHeader(f, size)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
+	}
+	_, meta, err := scanHeader(header)
+	if err != nil {
+		return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
+	}
+	return meta, nil
+}
+
 // openRegular opens path and returns its size. Anything but a regular file is
 // an error: the size of a pipe or a device says nothing.
 func openRegular(path string) (*os.File, int64, error) {

@@ -35,6 +35,19 @@ type entry struct {
 // refuses what the reference reader refuses: anything that does not start with
 // '{', duplicate keys, shapes that do not fit their ranges, holes and overlaps.
 func parseHeader(header []byte, dataSize int64) ([]entry, map[string]string, error) {
+	entries, meta, err := scanHeader(header)
+	if err == nil {
+		err = checkRanges(entries, dataSize)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return entries, meta, nil
+}
+
+// scanHeader is parseHeader for a file whose data may be missing: where the tensors
+// lie is not checked.
+func scanHeader(header []byte) ([]entry, map[string]string, error) {
 	if len(header) == 0 || header[0] != '{' {
 		return nil, nil, errors.New("the header does not start with '{'")
 	}
@@ -48,9 +61,6 @@ func parseHeader(header []byte, dataSize int64) ([]entry, map[string]string, err
 	}
 	if _, err := p.dec.Token(); err != io.EOF {
 		return nil, nil, errors.New("header: data after the closing '}'")
-	}
-	if err := checkRanges(p.entries, dataSize); err != nil {
-		return nil, nil, err
 	}
 	return p.entries, p.meta, nil
 }

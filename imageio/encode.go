@@ -94,6 +94,10 @@ func Encode(w io.Writer, m *Image, o Options) (notes []string, err error) {
 // maxSides of the formats: PNG and TIFF have 31 bits, but 32-bit file offsets.
 var maxSides = map[string]int{"png": 1 << 30, "jpeg": 65535, "webp": 16383, "tiff": 1 << 30}
 
+// MaxSide is the longest side in pixels that files of an output format hold; 0 for
+// formats that are not written.
+func MaxSide(format string) int { return maxSides[format] }
+
 func (o Options) check(m *Image) error {
 	limit, ok := maxSides[o.Format]
 	if !ok {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/sr3-go/sr3/checkpoint"
 )
 
 // DefaultName is the model that is used when none is named.
@@ -19,7 +21,13 @@ const (
 	// directoryVariable is the environment variable that sets [Directories].
 	directoryVariable = "SR3_MODELS"
 	extension         = ".safetensors"
+	// localFolder is looked into though nobody named it, so what lies there may belong to
+	// other programs.
+	localFolder = "models"
 )
+
+// ErrUnknown means that no model and no file has the name that was given to [Open].
+var ErrUnknown = errors.New("neither a known model nor a file")
 
 // weightFiles are the models that are built in. The folder also has a README,
 // so that it is never empty.
@@ -39,22 +47,67 @@ func Embedded() []string {
 // Directories returns the folders in which models are looked up by name, the first
 // before the others: those of SR3_MODELS, a list as in PATH, or else "sr3/models" in
 // the user's configuration folder and "models" in the current one. They need not
-// exist.
+// exist. In the last, which nobody named, only files count that are models by
+// [IsModel]; in the others every .safetensors file does.
 func Directories() []string {
-	if list := filepath.SplitList(os.Getenv(directoryVariable)); len(list) > 0 {
+	var list []string
+	for _, f := range folders() {
+		list = append(list, f.dir)
+	}
+	return list
+}
+
+// folder is one of [Directories].
+type folder struct {
+	dir string
+	own bool // all models in it are meant to be models of this program
+}
+
+func folders() []folder {
+	var list []folder
+	for _, dir := range filepath.SplitList(os.Getenv(directoryVariable)) {
+		list = append(list, folder{dir, true})
+	}
+	if len(list) > 0 {
 		return list
 	}
 	if dir, err := os.UserConfigDir(); err == nil {
-		return []string{filepath.Join(dir, "sr3", "models"), "models"}
+		list = append(list, folder{filepath.Join(dir, "sr3", "models"), true})
 	}
-	return []string{"models"}
+	return append(list, folder{localFolder, false})
+}
+
+// has reports whether a name, which is that of a file in f, counts as a model's.
+func (f folder) has(name string) bool {
+	if f.own {
+		return true
+	}
+	ok, err := IsModel(f.file(name))
+	return ok && err == nil
+}
+
+func (f folder) file(name string) string { return filepath.Join(f.dir, name+extension) }
+
+// IsModel reports whether a file says in its header that it is a model; whether it is
+// whole [Load] finds out. The error is that of a file which cannot be read.
+func IsModel(path string) (bool, error) {
+	meta, err := checkpoint.ReadMeta(path)
+	if pe := new(fs.PathError); errors.As(err, &pe) {
+		return false, err
+	}
+	_, ok := meta[ConfigKey] // nothing in what is no safetensors file
+	return ok, nil
 }
 
 // Installed returns the names of the models in [Directories], sorted.
 func Installed() []string {
 	var names []string
-	for _, dir := range Directories() {
-		names = append(names, NamesIn(dir)...)
+	for _, f := range folders() {
+		for _, name := range NamesIn(f.dir) {
+			if f.has(name) {
+				names = append(names, name)
+			}
+		}
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -63,16 +116,16 @@ func Installed() []string {
 // Find returns the file of the model of that name in [Directories]; empty if there is
 // none.
 func Find(name string) string {
-	for _, dir := range Directories() {
-		if slices.Contains(NamesIn(dir), name) {
-			return filepath.Join(dir, name+extension)
+	for _, f := range folders() {
+		if slices.Contains(NamesIn(f.dir), name) && f.has(name) {
+			return f.file(name)
 		}
 	}
 	return ""
 }
 
-// NamesIn returns the names of the models in a folder, sorted; none if it cannot be
-// read.
+// NamesIn returns the names of the .safetensors files in a folder, sorted; none if it
+// cannot be read.
 func NamesIn(dir string) []string {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -94,7 +147,8 @@ func modelNames(entries []fs.DirEntry) []string {
 
 // Open loads a model by name or path: first the models built in, then
 // NAME.safetensors in [Directories], then a file of that path. An empty name
-// means [DefaultName]. The error for an unknown name lists the known ones.
+// means [DefaultName]. The error for an unknown name is [ErrUnknown] and lists the
+// known ones.
 func Open(nameOrPath string) (*Model, error) {
 	name := nameOrPath
 	if name == "" {
@@ -115,7 +169,12 @@ func Open(nameOrPath string) (*Model, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open model: %w", err)
 	}
-	return nil, fmt.Errorf("open model %q: neither a known model nor a file; %s", name, known())
+	for _, f := range folders() {
+		if slices.Contains(NamesIn(f.dir), name) {
+			return Load(f.file(name)) // no model; the error says why
+		}
+	}
+	return nil, fmt.Errorf("open model %q: %w; %s", name, ErrUnknown, known())
 }
 
 // openPath loads a file, and says what to do with one of PyTorch.

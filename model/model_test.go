@@ -199,6 +199,64 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
+// TestForeignFiles: in the folder that nobody named, files without a configuration are passed over, and damaged
+// models are not.
+func TestForeignFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	t.Setenv(directoryVariable, "")
+	if err := os.Mkdir("models", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	path := func(name string) string { return filepath.Join("models", name+extension) }
+	if err := small(t).Save(path("ours"), checkpoint.F16); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path("ours"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := checkpoint.File{Meta: map[string]string{"format": "pt"}, Tensors: map[string]*checkpoint.Tensor{"w": {DType: checkpoint.U8, Shape: []int{3}, Data: []byte{1, 2, 3}}}}
+	if _, err := checkpoint.Write(path("theirs"), &foreign); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string][]byte{
+		"cut": whole[:len(whole)-100], "empty": nil, "text": []byte("version https://example.org"), "long": {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f, '{', '}'},
+	} {
+		if err := os.WriteFile(path(name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("nowhere", path("gone")); err != nil {
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		name string
+		is   bool
+	}{{"ours", true}, {"cut", true}, {"theirs", false}, {"empty", false}, {"text", false}, {"long", false}} {
+		if is, err := IsModel(path(tt.name)); is != tt.is || err != nil {
+			t.Errorf("%s: %v, %v", tt.name, is, err)
+		}
+		if found := Find(tt.name) != ""; found != tt.is {
+			t.Errorf("%s is found: %v", tt.name, found)
+		}
+		if _, err := Open(tt.name); (err == nil) != (tt.name == "ours") || err != nil && !strings.Contains(err.Error(), path(tt.name)) {
+			t.Errorf("%s: error %v does not name the file", tt.name, err)
+		}
+	}
+	if is, err := IsModel(path("gone")); is || err == nil {
+		t.Errorf("a file that is not there is a model: %v, %v", is, err)
+	}
+	if names := Installed(); !slices.Equal(names, []string{"cut", "ours"}) {
+		t.Errorf("installed: %v", names)
+	}
+	t.Setenv(directoryVariable, "models") // now somebody named it
+	if names := Installed(); !slices.Equal(names, []string{"cut", "empty", "gone", "long", "ours", "text", "theirs"}) {
+		t.Errorf("installed where it was named: %v", names)
+	}
+}
+
 func TestLayoutRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rank := rapid.SampledFrom([]int{0, 1, 2, 4}).Draw(t, "rank")

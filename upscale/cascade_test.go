@@ -171,3 +171,29 @@ func TestCascadeRefuses(t *testing.T) {
 		t.Error("regressions have draws")
 	}
 }
+
+// TestPassesBefore: passes count on from those that made the image, in all stages, and the report says so.
+func TestPassesBefore(t *testing.T) {
+	u := newRegression(t, leanModel(t))
+	img := testImage(5, 4)
+	for name, e := range map[string]Enlarger{"model": u, "repeated": u, "cascade": cascadeOf(t, Stage{Upscaler: u}, Stage{Upscaler: u})} {
+		t.Run(name, func(t *testing.T) {
+			o := Options{Seed: passSeed(11, 3), Steps: 2, Threads: 1}
+			if name == "repeated" {
+				o.Scale = 8
+			}
+			want, _, err := e.Upscale(t.Context(), img, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o.Seed, o.PassesBefore = 11, 3
+			got, report, err := e.Upscale(t.Context(), img, o)
+			if err != nil || !slices.Equal(got.Pix, want.Pix) {
+				t.Errorf("the noise is not that of the passes after the third (%v)", err)
+			}
+			if report.Seed != 11 || report.PassesBefore != 3 {
+				t.Errorf("report %+v", report)
+			}
+		})
+	}
+}

@@ -55,7 +55,7 @@ func (g *Generator) Generate(ctx context.Context, o Options) (*imageio.Image, *R
 		return nil, nil, fmt.Errorf("generate: %w", errors.Unwrap(err))
 	}
 	if flat(out.Pix) {
-		return nil, nil, fmt.Errorf("generate: %w", &ConstantError{[3]float32(out.Pix[:3])})
+		return nil, nil, fmt.Errorf("generate: %w", &ConstantError{Value: [3]float32(out.Pix[:3]), FromNoise: true})
 	}
 	return out, report, nil
 }

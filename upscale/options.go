@@ -51,6 +51,9 @@ type Options struct {
 	// made. A regression has only one: it refuses a seed, and everything from Steps
 	// to here, unless it is zero.
 	Seed uint64
+	// PassesBefore is how many passes with this seed have made the image, such as those
+	// of a [Generator]: the noise is that of the passes after them.
+	PassesBefore int
 
 	// Consistent makes the result one that the input could have come from: its
 	// antialiased bicubic reduction to the input's size is the input, to within
@@ -137,6 +140,8 @@ type Report struct {
 	Temperature float64 `json:"temperature,omitempty"`
 	Variance    string  `json:"variance,omitempty"`
 	Seed        uint64  `json:"seed"`
+	// PassesBefore is that of the Options.
+	PassesBefore int `json:"passes_before,omitempty"`
 	// Consistent tells that the result was made so, see Options.
 	Consistent bool   `json:"consistent,omitempty"`
 	Tile       int    `json:"tile"`
@@ -159,11 +164,19 @@ type Report struct {
 	Stages []*Report `json:"stages,omitempty"`
 }
 
-// ConstantError is a result without any content from an image that has some.
-type ConstantError struct{ Value [3]float32 }
+// ConstantError is a result without any content, from an image that has some or from
+// noise.
+type ConstantError struct {
+	Value [3]float32
+	// FromNoise says that there was no image, only the noise of a [Generator].
+	FromNoise bool
+}
 
 // Error says what is wrong with the model or the settings.
 func (e *ConstantError) Error() string {
-	return fmt.Sprintf("the result is one flat colour (%.3f %.3f %.3f of -1 to 1) though the image is not: the model is damaged or does not fit; try another model or more steps",
-		e.Value[0], e.Value[1], e.Value[2])
+	format := "the result is one flat colour (%.3f %.3f %.3f of -1 to 1) though the image is not: the model is damaged or does not fit; try another model or more steps"
+	if e.FromNoise {
+		format = "the image made from noise is one flat colour (%.3f %.3f %.3f of -1 to 1): the network's weights are damaged or not trained; try another model, or train this one for longer"
+	}
+	return fmt.Sprintf(format, e.Value[0], e.Value[1], e.Value[2])
 }

@@ -144,7 +144,7 @@ func (u *Upscaler) denoiser(plan *Plan, x, levels []float32, threads int) (*Deno
 // refine sets y to the y0 that pass i gives: Algorithm 2, or another sampler.
 func (r *run) refine(y []float32, i int, d *Denoiser, target *target) error {
 	options := r.sampler
-	options.Noise = refine.NewNoise(passSeed(r.o.Seed, r.before+i))
+	options.Noise = refine.NewNoise(passSeed(r.o.Seed, r.o.PassesBefore+r.before+i))
 	options.OnStep = r.stepCallback(i, target)
 	options.ConstrainY0 = target.constrain(!options.NoClip)
 	return refine.Run(r.ctx, options, d, y)
@@ -239,7 +239,7 @@ func clamp(values []float32, low, high float32) {
 // checkContent refuses one flat colour made from something else.
 func checkContent(in, out []float32) error {
 	if flat(out) && !flat(in) {
-		return &ConstantError{[3]float32(out[:3])}
+		return &ConstantError{Value: [3]float32(out[:3])}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -373,6 +374,27 @@ func TestFlatResult(t *testing.T) {
 	}
 	if _, _, err := u.Upscale(t.Context(), imageio.New(5, 5), Options{}); err != nil {
 		t.Errorf("one flat colour from one flat colour: %v", err)
+	}
+}
+
+// TestFlatResultOfNoise: where there was no image, the error speaks of none.
+func TestFlatResultOfNoise(t *testing.T) {
+	m := leanModel(t)
+	m.Config.Diffusion.Residual, m.Config.Diffusion.Prediction = 0, diffusion.PredictX0
+	m.Config.Network.InChannels = 3
+	m.Weights = randomModel(t, m.Config).Weights
+	for _, w := range m.Weights {
+		clear(w)
+	}
+	g, err := NewGenerator(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	var flat *ConstantError
+	_, _, err = g.Generate(t.Context(), Options{})
+	if !errors.As(err, &flat) || strings.Contains(err.Error(), "though the image") || !strings.Contains(err.Error(), "not trained") {
+		t.Errorf("error %v, want a ConstantError that blames the network", err)
 	}
 }
 

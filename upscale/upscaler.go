@@ -259,7 +259,7 @@ func (r *run) report() *Report {
 	return &Report{
 		Model: r.cfg.Name, Objective: r.cfg.Objective, Digest: r.digest, Scale: float64(r.target.w) / float64(r.in.w), Passes: len(r.passes),
 		Sampler: r.sampler.Sampler, Schedule: r.sampler.Schedule.Kind, Steps: r.sampler.Steps, Eta: r.sampler.Eta, Temperature: temperature,
-		Variance: r.sampler.Variance, Seed: r.o.Seed, Consistent: r.consistent, Tile: r.tile, Overlap: r.overlap,
+		Variance: r.sampler.Variance, Seed: r.o.Seed, PassesBefore: r.o.PassesBefore, Consistent: r.consistent, Tile: r.tile, Overlap: r.overlap,
 		Windows: r.windows[len(r.windows)-1].Windows(), SIMD: kernel.Active().String(), Lost: r.lost,
 	}
 }

@@ -211,13 +211,21 @@ func read(name string, file stamp) (*openModel, error) {
 	from := cmp.Or(file.path, name)
 	loaded, err := model.Open(from)
 	if err != nil {
-		return nil, fmt.Errorf("the model %s cannot be read; its file is damaged or not a model: %w", name, hide(err, file.path, name))
+		return nil, fmt.Errorf("the model %s cannot be read; its file is %s: %w", name, fault(file.path), hide(err, file.path, name))
 	}
 	up, err := sr3.New(loaded)
 	if err != nil {
 		return nil, fmt.Errorf("the model %s cannot be used: %w", name, err)
 	}
 	return &openModel{name: name, stamp: file, bytes: 4 * loaded.Parameters(), up: up, info: describe(name, loaded)}, nil
+}
+
+// fault says what is wrong with a file that no model can be read from.
+func fault(path string) string {
+	if ok, err := model.IsModel(path); err == nil && !ok {
+		return "not an SR3 model"
+	}
+	return "damaged"
 }
 
 // hide takes a path out of an error's text.

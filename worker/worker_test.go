@@ -244,6 +244,37 @@ func asFault(err error) *jobs.Fault {
 	return f
 }
 
+// TestForeignModels: the error tells a damaged model from a file of another program, and the folder of the working
+// directory is no place of faults.
+func TestForeignModels(t *testing.T) {
+	m := folder(t, 1)
+	data, err := os.ReadFile(filepath.Join(m.dir, "tiny.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct{ data, want string }{
+		"cut": {string(data[:len(data)-9]), "its file is damaged"}, "theirs": {"\x02\x00\x00\x00\x00\x00\x00\x00{}", "its file is not an SR3 model"},
+	} {
+		if err := os.WriteFile(filepath.Join(m.dir, name+".safetensors"), []byte(c.data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := m.Info(name); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	here := t.TempDir()
+	if err := os.Rename(m.dir, filepath.Join(here, "models")); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(here)
+	t.Setenv("SR3_MODELS", "")
+	t.Setenv("HOME", here)
+	t.Setenv("XDG_CONFIG_HOME", here)
+	if got, want := NewModels("").Names(), []string{"cut", "photo-x4", "tiny"}; !slices.Equal(got, want) {
+		t.Errorf("names %v, want %v", got, want)
+	}
+}
+
 // TestTruncated: a header alone is accepted, and fails when the pixels are read.
 func TestTruncated(t *testing.T) {
 	m, data := folder(t, 1), picture(t, 30, 30)

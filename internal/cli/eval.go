@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -18,6 +19,7 @@ import (
 	"github.com/sr3-go/sr3/internal/eval"
 	"github.com/sr3-go/sr3/metric/squeezenet"
 	"github.com/sr3-go/sr3/model"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // evalFlags is the command line of "sr3 eval".
@@ -121,8 +123,8 @@ func (f *evalFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.own, "own-images", false, "measure each method on all images it has results for")
 	fl.StringVar(&f.sheet.Path, "sheet", "", "also write a contact sheet of crops: FILE.png, .webp or .jpg")
 	fl.IntVar(&f.sheet.Crops, "sheet-crops", 20, "how many crops are on the contact sheet")
-	fl.IntVar(&f.sheet.Side, "sheet-size", 0, "side of these crops in pixels; smaller images are shown whole (default 96, at most half an image)")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	fl.IntVar(&f.sheet.Side, "sheet-size", 0, "side of these crops in pixels, less what does not divide by the scale; smaller images are shown whole (default 96, at most half an image)")
+	addModelsDir(fl, &f.modelsDir)
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
@@ -162,31 +164,23 @@ func (f *evalFlags) run(cmd *cobra.Command, s *streams) error {
 	m := f.watch(s, &cfg)
 	r, err := eval.Run(cmd.Context(), cfg)
 	m.clear()
-	if err != nil {
-		if errors.Is(err, context.Canceled) && !f.quiet {
-			fmt.Fprintln(s.err, "sr3: what is done is kept; the same command goes on")
-		}
+	if errors.Is(err, context.Canceled) && !f.quiet {
+		fmt.Fprintln(s.err, "sr3: what is done is kept; the same command goes on")
+	}
+	if r == nil {
 		return err
 	}
-	return f.finish(s, r)
+	missing := f.finish(s, r) // the report stands without its contact sheet too
+	return cmp.Or(err, missing)
 }
 
 // check finds what is wrong with the command line before anything is opened.
 func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
-	if f.sheet.Path != "" {
-		if _, err := imageio.FormatOf(f.sheet.Path); err != nil {
-			return nil, usagef("--sheet: %w", err)
-		}
-	}
 	switch {
 	case f.data.Dir == "":
 		return nil, usagef("--data is needed: a folder of true images")
 	case f.out == "":
 		return nil, usagef("--out is needed: the folder of the report")
-	case f.sheet.Path != "" && (f.sheet.Crops < 1 || f.sheet.Crops > 200):
-		return nil, usagef("--sheet-crops %d: want 1 to 200", f.sheet.Crops)
-	case f.sheet.Side < 0 || f.sheet.Side > 512:
-		return nil, usagef("--sheet-size %d: want 1 to 512", f.sheet.Side)
 	case len(f.methods) == 0:
 		return nil, usagef("--method is needed, for each row of the table one: try --method bicubic --method sr3:%s", model.DefaultName)
 	}
@@ -195,6 +189,9 @@ func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
 	}
 	if err := f.data.Validate(); err != nil {
 		return nil, usagef("%w", err)
+	}
+	if err := f.checkSheet(cmd); err != nil {
+		return nil, err
 	}
 	var specs []baseline.Spec
 	for _, text := range f.methods {
@@ -205,6 +202,40 @@ func (f *evalFlags) check(cmd *cobra.Command) ([]baseline.Spec, error) {
 		specs = append(specs, spec)
 	}
 	return specs, f.networks.check()
+}
+
+// checkSheet finds out whether the contact sheet can be made.
+func (f *evalFlags) checkSheet(cmd *cobra.Command) error {
+	if f.sheet.Path == "" {
+		for _, flag := range []string{"sheet-size", "sheet-crops"} {
+			if cmd.Flags().Changed(flag) {
+				return usagef("--%s is for a contact sheet; give --sheet the file to write it to", flag)
+			}
+		}
+		return nil
+	}
+	format, err := imageio.FormatOf(f.sheet.Path)
+	if err != nil {
+		return usagef("--sheet: %w", err)
+	}
+	side, crops := f.sheet.TileSide(), f.sheet.Crops
+	switch {
+	case crops < 1 || crops > 200:
+		return usagef("--sheet-crops %d: want 1 to 200", crops)
+	case side < 1 || side > 512:
+		return usagef("--sheet-size %d: want 1 to 512", side)
+	case side < f.data.Factor():
+		return usagef("--sheet-size %d: crops lie on whole pixels of the inputs, so want %d, the scale, or more", side, f.data.Factor())
+	}
+	w, h := f.sheet.Size(len(f.methods))
+	what := fmt.Sprintf("--sheet %s: %s of %d pixels for %s make a sheet of %dx%d pixels", f.sheet.Path, plural(crops, "crop"), side, plural(len(f.methods), "method"), w, h)
+	switch limit := imageio.MaxSide(format); {
+	case max(w, h) > limit:
+		return usagef("%s, and this format holds sides of at most %d; lower --sheet-crops or --sheet-size, or write PNG", what, limit)
+	case w*h > upscale.DefaultMaxPixels:
+		return usagef("%s, and %d pixels is the limit; lower --sheet-crops or --sheet-size", what, upscale.DefaultMaxPixels)
+	}
+	return nil
 }
 
 // addMeasures chooses the columns of the table.

@@ -22,7 +22,8 @@ func newModel(s *streams) *cobra.Command {
 		Short:   "List, show, import and verify models",
 		Long: `A model is one .safetensors file: weights, configuration and a card. Models are
 found by name among those built in and in folders ($SR3_MODELS, a list of them, or
-sr3/models in your configuration folder and models in the current one), else by path.`,
+sr3/models in your configuration folder and models in the current one), else by path.
+Files of other programs in the models folder of the current one are passed over.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -33,18 +34,6 @@ sr3/models in your configuration folder and models in the current one), else by 
 	}
 	cmd.AddCommand(newModelList(s), newModelShow(s), newModelCard(s), newModelNew(s), newModelImport(s), newModelExport(s), newModelEdit(s), newModelVerify(s))
 	return cmd
-}
-
-// openModel finds a model by name in a folder given on the command line, else as
-// package model does.
-func openModel(name, dir string) (*model.Model, error) {
-	if dir != "" && name != "" && filepath.Base(name) == name {
-		path := filepath.Join(dir, name+".safetensors")
-		if _, err := os.Stat(path); err == nil {
-			return model.Load(path)
-		}
-	}
-	return model.Open(name)
 }
 
 // modelSummary is one line of "sr3 model list".
@@ -58,6 +47,8 @@ type modelSummary struct {
 	Parameters int64  `json:"parameters"`
 	Digest     string `json:"digest"`
 	Error      string `json:"error,omitempty"`
+
+	foreign bool // the file is not damaged, but no model at all
 }
 
 func newModelList(s *streams) *cobra.Command {
@@ -108,6 +99,8 @@ func listModels() []modelSummary {
 		sum := modelSummary{Name: name, Where: where}
 		if m, err := model.Open(name); err != nil {
 			sum.Error = err.Error()
+			ours, err := model.IsModel(where)
+			sum.foreign = err == nil && !ours
 		} else {
 			sum.Scale, sum.Family, sum.Objective = m.Config.Scale, m.Config.Network.Family, m.Config.Objective
 			sum.Parameters, sum.Digest, sum.Trained = m.Parameters(), m.Digest, trainedText(m.Config)

@@ -64,7 +64,7 @@ func (f *sampleFlags) register(cmd *cobra.Command) {
 	fl, o := cmd.Flags(), &f.options
 	fl.StringVarP(&f.output, "output", "o", "samples.png", "picture to write, or a folder")
 	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file; several joined by commas, or a cascade file, one after the other")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	fl.IntVar(&f.count, "count", 0, "draws: of each image (default 4), or from noise (default 16)")
 	fl.IntVar(&f.size, "size", 0, "side of images made from noise, in pixels, before they are enlarged (default: what the model was trained on)")
 	fl.IntVar(&f.columns, "columns", 0, "images in a row, of those made from noise (default: about as many as rows)")
@@ -200,11 +200,11 @@ func (d *drawer) draw(ctx context.Context, img *sr3.Image, o sr3.Options) (*sr3.
 	if img == nil {
 		first := d.first
 		first.Seed, first.OnStep, first.OnWindow = o.Seed, o.OnStep, o.OnWindow
-		made, _, err := d.generator.Generate(ctx, first)
+		made, report, err := d.generator.Generate(ctx, first)
 		if err != nil || d.enlarger == nil {
 			return made, err
 		}
-		img = made
+		img, o.PassesBefore = made, report.Passes
 	}
 	return d.enlarger.Upscale(ctx, img, o)
 }

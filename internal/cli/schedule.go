@@ -64,7 +64,7 @@ between: log-SNR is interpolated over the index, the first and the last level st
 	fl.IntVar(&f.steps, "steps", 0, "number of steps (default: the model's)")
 	fl.StringVar(&f.sampler, "sampler", "", "sampler, which decides on the number of calls (default: the model's)")
 	fl.StringVar(&f.schedule, "schedule", "", "paper, training or logsnr (default: the model's)")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
 	return cmd
 }

@@ -102,7 +102,7 @@ func (f *searchFlags) register(fl *pflag.FlagSet) {
 	fl.StringVarP(&f.output, "output", "o", "", "model file to write (default: only print)")
 	fl.StringVar(&f.dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
 	fl.BoolVar(&f.overwrite, "overwrite", false, "replace a file that exists")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.json, "json", false, "write events to standard output, one JSON object a line")
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")

@@ -107,7 +107,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&f.queue.Credentials, "nats-creds", "", "file of NATS credentials for --nats")
 	fl.StringVar(&f.queue.Listen, "nats-listen", "", "host:port at which workers elsewhere can connect to the queue in this process")
 	fl.BoolVar(&f.queue.Sync, "sync", false, "write through to the disk before anything is acknowledged")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	fl.IntVar(&f.parallel, "parallel", 1, "jobs that this process does at a time; 0 for none")
 	addThreads(fl, &f.threads)
 	fl.IntVar(&f.queue.MaxQueued, "max-queue", 512, "jobs that may wait; more are refused with 503")

@@ -104,7 +104,7 @@ func (f *studyNewFlags) register(cmd *cobra.Command) {
 	fl.StringVar(&m.Contact, "contact", "", "whom subjects can ask, a sentence")
 	fl.IntVar(&m.Zoom, "zoom", m.Zoom, "how many times larger images are shown where they fit")
 	fl.StringVar(&f.lowShown, "low-shown", resample.Bicubic.String(), "how low-resolution images are enlarged to be shown: bicubic or nearest")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	addThreads(fl, &f.threads)
 	fl.BoolVar(&f.quiet, "quiet", false, "no progress")
 }

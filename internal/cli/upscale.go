@@ -131,7 +131,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.IntVarP(&o.Width, "width", "w", 0, "width of the result in pixels, instead of -s")
 	fl.IntVar(&o.Height, "height", 0, "height of the result in pixels; with -w too the image may be distorted")
 	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file, see \"sr3 model list\"; several joined by commas, or a cascade file, enlarge in stages")
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for a cascade one number, or one for each of its models: 100,20 (default: the model's)")
 	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -78,7 +77,7 @@ they are handed back and wait for another worker. Exit code 0.`,
 	}
 	f.nats.register(cmd, "the NATS server to take jobs from")
 	fl := cmd.Flags()
-	fl.StringVarP(&f.modelsDir, "models-dir", "m", "", "folder in which models are looked up by name")
+	addModelsDir(fl, &f.modelsDir)
 	fl.StringVar(&f.name, "name", "", "what the worker is called in jobs and logs (default: host and process)")
 	fl.IntVar(&f.parallel, "parallel", 1, "jobs at a time")
 	addThreads(fl, &f.threads)
@@ -103,11 +102,6 @@ func (f *workerFlags) check() error {
 	}
 	if f.drain == 0 {
 		f.drain = -1 // none at all
-	}
-	if f.modelsDir != "" {
-		if _, err := os.ReadDir(f.modelsDir); err != nil {
-			return usagef("--models-dir %s: %w", f.modelsDir, cause(err))
-		}
 	}
 	return nil
 }

@@ -51,6 +51,14 @@ func (d Data) Validate() error {
 	return nil
 }
 
+// Factor is how many times smaller the inputs are, to the nearest whole number.
+func (d Data) Factor() int {
+	if d.HRSide == 0 {
+		return d.Scale
+	}
+	return int(math.Round(float64(d.HRSide) / float64(d.LRSide)))
+}
+
 // describe says in words how inputs were made.
 func (d Data) describe() string {
 	switch {
@@ -157,7 +165,7 @@ func (s *sample) square(d Data, threads int) error {
 	if side < d.HRSide {
 		return fmt.Errorf("%dx%d pixels are less than the %d asked for; the image is left out, as the paper does", s.hr.Width, s.hr.Height, d.HRSide)
 	}
-	s.scale = int(math.Round(float64(d.HRSide) / float64(d.LRSide)))
+	s.scale = d.Factor()
 	s.hr = cut(s.hr, (s.hr.Height-side)/2, (s.hr.Width-side)/2, side, side)
 	var err error
 	if s.hr, err = resized(s.hr, d.HRSide, d.HRSide, resample.Box, threads); err != nil {

@@ -85,7 +85,8 @@ type Problem struct {
 // Run evaluates and writes the report. Images that cannot be read, and results
 // that are missing or have the wrong size, are listed in the report and left out.
 // It fails when nothing could be measured or the report cannot be written. When
-// ctx is cancelled it returns ctx's error; what was done is on the disk.
+// ctx is cancelled it returns ctx's error; what was done is on the disk. A report
+// beside an error is whole, and written: only the contact sheet behind it is not.
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	e := &evaluation{Config: cfg}
 	if err := e.open(); err != nil {
@@ -93,7 +94,7 @@ func Run(ctx context.Context, cfg Config) (*Report, error) {
 	}
 	r, err := e.run(ctx)
 	if err := errors.Join(err, e.journal.close()); err != nil {
-		return nil, fmt.Errorf("eval: %w", err)
+		return r, fmt.Errorf("eval: %w", err)
 	}
 	return r, nil
 }
@@ -122,7 +123,7 @@ func (e *evaluation) open() error {
 	if err := os.MkdirAll(e.Out, 0o777); err != nil {
 		return fmt.Errorf("make folder of the report: %w", err)
 	}
-	if err := runfiles.CheckWritable(filepath.Join(e.Out, PageFile)); err != nil {
+	if err := errors.Join(runfiles.CheckWritable(filepath.Join(e.Out, PageFile)), e.Sheet.checkPath()); err != nil {
 		return err
 	}
 	e.journal, err = openJournal(filepath.Join(e.Out, ResultsFile))
@@ -174,8 +175,11 @@ func (e *evaluation) run(ctx context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.write(ctx, r); err != nil || e.Sheet.Path == "" {
-		return r, err
+	if err := e.write(ctx, r); err != nil {
+		return nil, err
+	}
+	if e.Sheet.Path == "" {
+		return r, nil
 	}
 	return r, e.drawSheet(ctx)
 }

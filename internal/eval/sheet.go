@@ -7,6 +7,8 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/image/font"
 	"golang.org/x/image/font/basicfont"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/philox"
+	"github.com/sr3-go/sr3/internal/runfiles"
 	"github.com/sr3-go/sr3/metric"
 )
 
@@ -22,13 +25,32 @@ import (
 type Sheet struct {
 	Path  string // .png, .webp or .jpg
 	Crops int    // rows, at least 1
-	// Side is that of the crops in pixels; smaller images are shown whole. 0 means 96,
-	// and at most half of an image.
+	// Side is that of the crops in pixels, less what does not divide by the scale, which
+	// it must not be below; smaller images are shown whole. 0 means 96, and at most half
+	// of an image.
 	Side int
 }
 
-// side is how long and wide a tile may be.
-func (s Sheet) side() int { return cmp.Or(s.Side, cropSide) }
+// TileSide is how long and wide a crop may be.
+func (s Sheet) TileSide() int { return cmp.Or(s.Side, cropSide) }
+
+// Size is that of the whole sheet in pixels, of so many methods.
+func (s Sheet) Size(methods int) (width, height int) {
+	side := s.TileSide() + sheetGap
+	return (methods+1)*side - sheetGap, sheetTitle + s.Crops*side - sheetGap
+}
+
+// checkPath finds out before long work is done what would keep the sheet from being
+// written.
+func (s Sheet) checkPath() error {
+	if s.Path == "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Dir(s.Path)); err != nil {
+		return fmt.Errorf("contact sheet %s: make its folder first: %w", s.Path, err)
+	}
+	return runfiles.CheckWritable(s.Path)
+}
 
 const (
 	sheetGap   = 4  // between tiles, in pixels
@@ -63,7 +85,7 @@ func (e *evaluation) drawSheet(ctx context.Context) error {
 	for _, m := range e.Methods {
 		names = append(names, m.Info().Name)
 	}
-	picture := paste(append(names, "truth"), tiles, e.Sheet.side())
+	picture := e.Sheet.paste(append(names, "truth"), tiles)
 	img, err := imageio.FromImage(picture)
 	if err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
@@ -92,7 +114,7 @@ func (g *gallery) sheetRow(ctx context.Context, i, k int) ([]metric.Image, error
 	if g.Sheet.Side == 0 {
 		share = 2
 	}
-	h, w := s.window(g.Sheet.side(), share)
+	h, w := s.window(g.Sheet.TileSide(), share)
 	y, x := part(s, results, h, w)
 	if k%2 == 1 {
 		random, grid := philox.New(sheetSeed, uint64(k)), max(s.scale, 1)
@@ -106,14 +128,15 @@ func (g *gallery) sheetRow(ctx context.Context, i, k int) ([]metric.Image, error
 	return append(row, cut(s.hr, y, x, h, w)), nil
 }
 
-// paste lays out the tiles, of at most tileSide, on white, under their names.
-func paste(names []string, rows [][]metric.Image, tileSide int) *image.RGBA {
-	side := tileSide + sheetGap
-	out := image.NewRGBA(image.Rect(0, 0, len(names)*side-sheetGap, sheetTitle+len(rows)*side-sheetGap))
+// paste lays out the tiles of all methods and the truth on white, under their names.
+func (s Sheet) paste(names []string, rows [][]metric.Image) *image.RGBA {
+	side := s.TileSide() + sheetGap
+	width, height := s.Size(len(names) - 1)
+	out := image.NewRGBA(image.Rect(0, 0, width, height))
 	draw.Draw(out, out.Bounds(), image.White, image.Point{}, draw.Src)
 	for c, name := range names {
 		text := font.Drawer{Dst: out, Src: image.NewUniform(color.Black), Face: basicfont.Face7x13, Dot: fixed.P(c*side, sheetTitle-4)}
-		text.DrawString(name[:min(len(name), tileSide/7)])
+		text.DrawString(name[:min(len(name), s.TileSide()/7)])
 	}
 	for r, row := range rows {
 		for c, tile := range row {

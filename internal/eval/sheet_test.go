@@ -17,6 +17,9 @@ func TestSheetShowsCropsOfResults(t *testing.T) {
 		t.Fatal(err)
 	}
 	side := cropSide + sheetGap
+	if w, h := c.Sheet.Size(2); w != sheet.Width || h != sheet.Height {
+		t.Errorf("announced as %dx%d", w, h)
+	}
 	if sheet.Width != 3*side-sheetGap || sheet.Height != sheetTitle+5*side-sheetGap {
 		t.Fatalf("%dx%d pixels", sheet.Width, sheet.Height)
 	}
@@ -57,7 +60,18 @@ func TestSheetShowsCropsOfResults(t *testing.T) {
 		}
 	}
 	c.Sheet.Path = filepath.Join(out, "missing", "sheet.png")
-	if _, err := Run(t.Context(), c); err == nil {
-		t.Error("a sheet that cannot be written is no error")
+	if r, err := Run(t.Context(), c); err == nil || r != nil {
+		t.Errorf("a sheet that cannot be written is found out late: %v", err)
+	}
+}
+
+// TestReportWithoutSheet: where nothing can be on the sheet, the report comes with the error.
+func TestReportWithoutSheet(t *testing.T) {
+	dir, out := folder(t, 2), t.TempDir()
+	c := config(dir, out, fake{name: "one", lacks: "a"}, fake{name: "two", lacks: "b"})
+	c.Own, c.Sheet = true, Sheet{Path: filepath.Join(out, "sheet.png"), Crops: 1}
+	r, err := Run(t.Context(), c)
+	if err == nil || r == nil || len(r.Methods) != 2 {
+		t.Errorf("report %v, error %v", r, err)
 	}
 }
