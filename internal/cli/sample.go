@@ -148,6 +148,7 @@ type drawer struct {
 	generator *upscale.Generator // nil for images
 	enlarger  *sr3.Upscaler      // nil where nothing follows the generator
 	first     sr3.Options        // of the generator
+	seedless  bool               // the enlarger draws nothing and takes no seed
 }
 
 // source opens the models.
@@ -182,8 +183,11 @@ func (f *sampleFlags) source() (*drawer, error) {
 	if c.Stages = c.Stages[1:]; len(c.Stages) == 0 {
 		return d, nil
 	}
-	d.enlarger, err = sr3.OpenCascade(c, f.finder())
-	return d, err
+	if d.enlarger, err = sr3.OpenCascade(c, f.finder()); err != nil {
+		return d, err
+	}
+	d.seedless = d.enlarger.Check(sr3.Options{Seed: 1}) != nil
+	return d, nil
 }
 
 func (d *drawer) close() {
@@ -205,6 +209,9 @@ func (d *drawer) draw(ctx context.Context, img *sr3.Image, o sr3.Options) (*sr3.
 			return made, err
 		}
 		img, o.PassesBefore = made, report.Passes
+		if d.seedless {
+			o.Seed = 0
+		}
 	}
 	return d.enlarger.Upscale(ctx, img, o)
 }

@@ -52,7 +52,7 @@ func (r *Report) lead() string {
 	n, differs := r.common(0)
 	images := fmt.Sprintf("%d images", n)
 	switch {
-	case r.Own && differs:
+	case r.Own && (differs || n != r.Images):
 		images = fmt.Sprintf("up to %d of %d images, each method on its own", n, r.Images)
 	case n != r.Images:
 		images = fmt.Sprintf("the %d of %d images that all methods have", n, r.Images)
