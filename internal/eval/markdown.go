@@ -45,7 +45,13 @@ func (r *Report) Markdown() string {
 }
 
 // title names the data.
-func (r *Report) title() string { return "Super-resolution of " + filepath.Base(r.Data) }
+func (r *Report) title() string {
+	title := "Super-resolution of " + filepath.Base(r.Data)
+	if r.Inputs != "" {
+		title += " from " + filepath.Base(r.Inputs)
+	}
+	return title
+}
 
 // lead says what was done, in a sentence.
 func (r *Report) lead() string {

@@ -13,7 +13,7 @@ func TestReadTables(t *testing.T) {
 	cell := func(v float64, best bool) Cell {
 		return Cell{Mean: Number(v), Low: Number(v - 1), High: Number(v + 1), N: 2, Best: best}
 	}
-	r := &Report{Data: "sets/few", Degraded: "x4", Images: 2, Columns: []Column{{Key: "psnr", Title: "PSNR", Digits: 2, HigherIsBetter: true, About: "In decibels."}},
+	r := &Report{Data: "sets/few", Inputs: "noisy/few-8", Degraded: "x4", Images: 2, Columns: []Column{{Key: "psnr", Title: "PSNR", Digits: 2, HigherIsBetter: true, About: "In decibels."}},
 		Methods: []MethodResult{
 			{Name: "a|b", Kind: "filter", Images: 2, Cells: []Cell{cell(25, true)}, Seconds: none()},
 			{Name: "c", Kind: "sr3", Model: strings.Repeat("ab", 32), Images: 2, Cells: []Cell{cell(24, false)}, Seconds: 1},
@@ -28,7 +28,7 @@ func TestReadTables(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(tables) != 2 || tables[0].Title != "Super-resolution of few" || tables[1].Title != r.Accuracy.Title() {
+	if len(tables) != 2 || tables[0].Title != "Super-resolution of few from few-8" || tables[1].Title != r.Accuracy.Title() {
 		t.Fatalf("%+v", tables)
 	}
 	first := tables[0]

@@ -19,6 +19,8 @@ type Report struct {
 	Columns  []Column       `json:"columns"`
 	Methods  []MethodResult `json:"methods"`
 	Problems []Problem      `json:"problems,omitempty"`
+	// Inputs is the folder that the inputs were read from; empty where they were made from the true images.
+	Inputs string `json:"inputs,omitempty"`
 	// Own says that methods are measured on different images, each on its own.
 	Own bool `json:"own_images,omitempty"`
 	// Accuracy is the table of a classifier's errors, if one was asked for.
@@ -62,7 +64,7 @@ type Cell struct {
 
 // summarise computes the table.
 func (e *evaluation) summarise(ctx context.Context) (*Report, error) {
-	r := &Report{Data: e.Data.Dir, Degraded: e.Data.describe(), Images: len(e.sources), Problems: e.problems, Own: e.Own}
+	r := &Report{Data: e.Data.Dir, Degraded: e.Data.describe(), Inputs: e.Data.LRDir, Images: len(e.sources), Problems: e.problems, Own: e.Own}
 	for m, method := range e.Methods {
 		info := method.Info()
 		r.Methods = append(r.Methods, MethodResult{Name: info.Name, Kind: info.Kind, Settings: info.Settings, Model: info.Model,
