@@ -62,7 +62,7 @@ func amountFlag(flag, text string) (*float64, error) {
 
 // trainedText says what a model was trained for, and on what.
 func trainedText(c model.Config) string {
-	text := "trained on " + c.Condition.Inputs()
+	text := "trained on " + trainedOn(c)
 	if c.Network.AugmentLevels > 0 {
 		text += ", and told of them"
 	}
@@ -70,6 +70,14 @@ func trainedText(c model.Config) string {
 		text = fmt.Sprintf("for %s; %s", c.TrainedFor, text)
 	}
 	return text
+}
+
+// trainedOn says what a model's network was given.
+func trainedOn(c model.Config) string {
+	if c.Unconditional() {
+		return "noise alone"
+	}
+	return c.Condition.Inputs()
 }
 
 // toldText says of what losses a model's network is told; empty if of none.

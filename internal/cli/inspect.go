@@ -215,7 +215,7 @@ func (r *inspection) print(s *streams) error {
 		if r.Config.Regression() {
 			fmt.Fprintf(s.out, "objective   %s\n", regressionText)
 		}
-		fmt.Fprintf(s.out, "trained on  %s\n", r.Config.Condition.Inputs())
+		fmt.Fprintf(s.out, "trained on  %s\n", trainedOn(*r.Config))
 		text, err := json.MarshalIndent(r.Config, "", "  ")
 		if err != nil {
 			return err

@@ -190,7 +190,7 @@ func printModel(s *streams, m *model.Model) error {
 		fmt.Fprintf(s.out, "predictor   %s: %s, %d parameters of these, channels %d x %v, %d blocks; its result is the condition\n",
 			p.Name, p.Network.Family, m.Predictor.Parameters(), p.Network.Channels, p.Network.Multipliers, p.Network.Blocks)
 	}
-	for _, line := range [][2]string{{"for", c.TrainedFor}, {"trained on", c.Condition.Inputs()}, {"told of", toldText(c)}, {"licence", c.Licence}, {"source", c.Source}} {
+	for _, line := range [][2]string{{"for", c.TrainedFor}, {"trained on", trainedOn(c)}, {"told of", toldText(c)}, {"licence", c.Licence}, {"source", c.Source}} {
 		if line[1] != "" {
 			fmt.Fprintf(s.out, "%-10s  %s\n", line[0], line[1])
 		}
