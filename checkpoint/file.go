@@ -79,14 +79,9 @@ func Decode(name string, r io.Reader, size int64) (*File, error) {
 // ReadInfo reads only the header of a safetensors file. The digest cannot be
 // verified without the data; [Read] does that.
 func ReadInfo(path string) (*Info, error) {
-	f, size, err := openRegular(path)
+	header, size, err := headerOf(path)
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
-	defer f.Close()
-	_, header, err := readHeader(f, size)
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
+		return nil, err
 	}
 	entries, meta, err := parseHeader(header, size-8-int64(len(header)))
 	if err != nil {
@@ -102,20 +97,28 @@ func ReadInfo(path string) (*Info, error) {
 // ReadMeta reads only the metadata of a safetensors file. Its header must be whole; the
 // tensors behind it may be damaged or missing.
 func ReadMeta(path string) (map[string]string, error) {
-	f, size, err := openRegular(path)
+	header, _, err := headerOf(path)
 	if err != nil {
-		return nil, fmt.Errorf("read checkpoint: %w", err)
-	}
-	defer f.Close()
-	_, header, err := readHeader(f, size)
-	if err != nil {
-		return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
+		return nil, err
 	}
 	_, meta, err := scanHeader(header)
 	if err != nil {
 		return nil, fmt.Errorf("read checkpoint %s: %w", path, err)
 	}
 	return meta, nil
+}
+
+// headerOf reads the JSON at the beginning of a safetensors file of so many bytes.
+func headerOf(path string) (header []byte, size int64, err error) {
+	f, size, err := openRegular(path)
+	if err != nil {
+		return nil, 0, fmt.Errorf("read checkpoint: %w", err)
+	}
+	defer f.Close()
+	if _, header, err = readHeader(f, size); err != nil {
+		return nil, 0, fmt.Errorf("read checkpoint %s: %w", path, err)
+	}
+	return header, size, nil
 }
 
 // openRegular opens path and returns its size. Anything but a regular file is
