@@ -1,6 +1,7 @@
 package metric
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -13,10 +14,7 @@ import (
 // 0 is perfect. threads below 1 means one. It fails when sr is smaller
 // than lr or does not have its aspect to within half a low-resolution pixel.
 func Consistency(lr, sr Image, threads int) (float64, error) {
-	if err := lr.check("low-resolution"); err != nil {
-		return 0, fmt.Errorf("metric: consistency: %w", err)
-	}
-	if err := sr.check("super-resolved"); err != nil {
+	if err := errors.Join(lr.check("low-resolution"), sr.check("super-resolved")); err != nil {
 		return 0, fmt.Errorf("metric: consistency: %w", err)
 	}
 	if err := checkEnlargement(lr.Height, lr.Width, sr.Height, sr.Width); err != nil {
@@ -37,10 +35,7 @@ func Consistency(lr, sr Image, threads int) (float64, error) {
 // same, so the numbers have one scale. A sample that is no finite number is an
 // error.
 func FloatConsistency(lr, sr FloatImage, threads int) (float64, error) {
-	if err := lr.check("low-resolution"); err != nil {
-		return 0, fmt.Errorf("metric: consistency: %w", err)
-	}
-	if err := sr.check("super-resolved"); err != nil {
+	if err := errors.Join(lr.check("low-resolution"), sr.check("super-resolved")); err != nil {
 		return 0, fmt.Errorf("metric: consistency: %w", err)
 	}
 	if err := checkEnlargement(lr.Height, lr.Width, sr.Height, sr.Width); err != nil {
