@@ -157,6 +157,9 @@ func TestFolder(t *testing.T) {
 		}
 	}
 	m := open(t, &baseline.Opener{}, "theirs="+dir)
+	if got, want := m.Info().Settings, "images in "+filepath.Base(dir); got != want {
+		t.Errorf("a report that is passed on says %q, want %q", got, want)
+	}
 	lr, want := read(t, "coffee_lr4.png"), read(t, "coffee_bicubic4.png")
 	for _, name := range []string{"coffee", "sub/cup"} {
 		in := baseline.Input{Name: name, LR: lr, Width: want.Width, Height: want.Height}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/sr3-go/sr3/imageio"
 )
@@ -24,8 +25,14 @@ func newFolder(name, dir string) (*folder, error) {
 	return &folder{name, dir, paths}, nil
 }
 
+// Info names the folder as it was given, or by its last part: reports are passed on, and where the folders of a machine
+// lie is nobody's business.
 func (f *folder) Info() Info {
-	return Info{Name: f.name, Kind: KindFolder, Settings: "images in " + f.dir}
+	dir := f.dir
+	if !filepath.IsLocal(dir) {
+		dir = filepath.Base(dir)
+	}
+	return Info{Name: f.name, Kind: KindFolder, Settings: "images in " + dir}
 }
 
 // Version is the digest of the file.
