@@ -122,20 +122,33 @@ func headerOf(path string) (header []byte, size int64, err error) {
 }
 
 // openRegular opens path and returns its size. Anything but a regular file is
-// an error: the size of a pipe or a device says nothing.
+// an error: the size of a pipe or a device says nothing. It is asked twice, before
+// opening, which waits for ever at a pipe, and of what was opened: the file may have
+// been replaced between the two.
 func openRegular(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = notRegular(path)
+	}
 	if err != nil {
 		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("%s is not a regular file; give the path of a checkpoint file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, 0, err
 	}
+	if info, err = f.Stat(); err == nil && !info.Mode().IsRegular() {
+		err = notRegular(path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
 	return f, info.Size(), nil
+}
+
+func notRegular(path string) error {
+	return fmt.Errorf("%s is not a regular file; give the path of a checkpoint file", path)
 }
 
 func decode(r io.Reader, size int64) (*File, error) {

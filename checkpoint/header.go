@@ -17,6 +17,8 @@ const (
 	maxHeader = 100_000_000
 	// maxTensors bounds the memory that a header of tiny entries can claim.
 	maxTensors = 1 << 18
+	// maxMetadata does for entries of the metadata.
+	maxMetadata = 1 << 16
 	// metadataKey is the one header entry that is not a tensor.
 	metadataKey = "__metadata__"
 )
@@ -112,7 +114,7 @@ func (p *headerParser) object(field func(key string) error) error {
 			return err
 		}
 		if err := field(key); err != nil {
-			return fmt.Errorf("%q: %w", key, err)
+			return fmt.Errorf("%.200q: %w", key, err)
 		}
 	}
 	return p.delim('}')
@@ -143,6 +145,9 @@ func (p *headerParser) metadata() error {
 	return p.object(func(key string) error {
 		if _, ok := p.meta[key]; ok {
 			return errors.New("duplicate key")
+		}
+		if len(p.meta) == maxMetadata {
+			return fmt.Errorf("more than %d entries", maxMetadata)
 		}
 		value, err := p.str()
 		p.meta[key] = value

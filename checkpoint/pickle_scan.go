@@ -15,6 +15,9 @@ const (
 	// maxPickleOps bounds the memory that a pickle can claim: the worst
 	// instruction makes about 300 bytes of objects.
 	maxPickleOps = 1 << 20
+	// maxPickleBuilds bounds how often an object is given a state, of which each
+	// copies the whole: torch.save does it once for a state dict.
+	maxPickleBuilds = 32
 	// maxPickleMarks bounds the nesting of unfinished containers.
 	maxPickleMarks = 256
 	// highestProtocol is the newest pickle protocol that is read.
@@ -74,12 +77,14 @@ func pickleArgs(op byte) opArg {
 
 // scanPickle checks the pickle at the start of data before anything interprets
 // it, and returns its length. After it, interpreting those bytes allocates no
-// more than a constant for each of at most maxPickleOps instructions plus the
-// strings that are there, and global names are known to be allowed ones (but
-// for those that protocol 4 takes from the stack, checked when they are met).
+// more than a constant for each of at most maxPickleOps instructions, but for
+// maxPickleBuilds of them once each, plus the strings that are there. Global names
+// are known to be allowed ones, but for those that protocol 4 takes from the stack:
+// they go through pickleGlobal when they are met, or are one of two classes that
+// the unpickler has itself, of which nothing can be made.
 func scanPickle(data []byte) (int, error) {
 	data = data[:min(len(data), maxPickle)]
-	marks := 0
+	marks, builds := 0, 0
 	at := 0
 	for range maxPickleOps {
 		if at == len(data) {
@@ -98,6 +103,11 @@ func scanPickle(data []byte) (int, error) {
 			marks++
 		case 't', 'd', 'l', 'u', 'e', '1':
 			marks--
+		case 'b':
+			builds++
+		}
+		if builds > maxPickleBuilds {
+			return 0, fmt.Errorf("the pickle sets the state of more than %d objects; this is no state dict", maxPickleBuilds)
 		}
 		if marks > maxPickleMarks {
 			return 0, fmt.Errorf("the pickle nests more than %d deep", maxPickleMarks)

@@ -65,7 +65,7 @@ func decodePyTorch(r io.ReaderAt, size int64) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := treeBuilder{archive: archive, loaded: map[string][]byte{}, spare: size}
+	t := treeBuilder{archive: archive, loaded: map[string]loadedStorage{}, spare: size}
 	return t.build(archive.object, 0)
 }
 
@@ -115,7 +115,7 @@ func stateDict(obj any) ([]NamedTensor, error) {
 		name, ok1 := e.Key.(string)
 		t, ok2 := e.Value.(*Tensor)
 		if !ok1 || !ok2 {
-			return nil, fmt.Errorf("entry %v is %s, not a tensor; save model.state_dict() alone", e.Key, describe(e.Value))
+			return nil, fmt.Errorf("entry %.200v is %s, not a tensor; save model.state_dict() alone", e.Key, describe(e.Value))
 		}
 		out = append(out, NamedTensor{name, t})
 	}

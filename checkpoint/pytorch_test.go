@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -277,6 +278,7 @@ func TestForeignGlobals(t *testing.T) {
 		"torch.load":                     newPickle().op("ctorch\nload\n)R.").Bytes(),
 		"numpy.core.multiarray.scalar":   newPickle().op("cnumpy.core.multiarray\nscalar\n.").Bytes(),
 		"mymodel.Net":                    newPickle().op("cmymodel\nNet\n)\x81.").Bytes(),
+		"__main__.Net":                   []byte("\x80\x04\x8c\x08__main__\x8c\x03Net\x93)R."),
 		"__builtin__.object":             newPickle().op("c__builtin__\nobject\n.").Bytes(),
 		"torch._utils._rebuild_qtensor":  newPickle().op("ctorch._utils\n_rebuild_qtensor\n.").Bytes(),
 		"torch.jit._pickle.restore_type": newPickle().op("ctorch.jit._pickle\nrestore_type\n.").Bytes(),
@@ -325,7 +327,9 @@ func TestHostilePickles(t *testing.T) {
 		"call of a string":      newPickle().str("a").op(")R.").Bytes(),
 		"tensor of nothing":     newPickle().op("ctorch._utils\n_rebuild_tensor_v2\n)R.").Bytes(),
 		"missing storage":       dict1(func(p *pickler) { p.tensor("FloatStorage", "9", 1, 0, nil, nil) }),
+		"storage of other kind": newPickle().op("(").str("a").tensor("FloatStorage", "0", 2, 0, nil, nil).str("b").tensor("IntStorage", "0", 2, 0, nil, nil).op("d.").Bytes(),
 		"storage of other type": newPickle().op("(").str("a").tensor("FloatStorage", "0", 2, 0, nil, nil).str("b").tensor("DoubleStorage", "0", 2, 0, nil, nil).op("d.").Bytes(),
+		"copies of one state":   states(maxPickleBuilds + 1),
 		"too many instructions": newPickle().op(strings.Repeat("N0", maxPickleOps)).op("N.").Bytes(),
 		"persistent number":     newPickle().op("K\x05Q.").Bytes(),
 	} {
@@ -441,6 +445,29 @@ func TestPickleMemory(t *testing.T) {
 			t.Logf("%s: %d MiB allocated", name, got>>20)
 		}
 	}
+}
+
+// TestPickleStates: each BUILD copies the state that it is given.
+func TestPickleStates(t *testing.T) {
+	file := archiveOf(t, states(maxPickleBuilds), nil)
+	got := allocated(func() {
+		if _, err := readBytes(file); err != nil {
+			t.Error(err)
+		}
+	})
+	if t.Logf("%d MiB allocated", got>>20); got > 900<<20 {
+		t.Error("too much")
+	}
+}
+
+// states is a pickle that gives n objects one large state.
+func states(n int) []byte {
+	p := newPickle().op("ccollections\nOrderedDict\nq\x00}(")
+	for i := range 200_000 {
+		p.str(strconv.Itoa(i)).op("N")
+	}
+	p.op("uq\x01")
+	return p.op(strings.Repeat("h\x00)Rh\x01b0", n)).op("0}.").Bytes()
 }
 
 func FuzzZip(f *testing.F) {

@@ -17,9 +17,15 @@ const (
 // treeBuilder turns unpickled objects into plain data and loads the tensors.
 type treeBuilder struct {
 	archive *archive
-	loaded  map[string][]byte // storages by key
+	loaded  map[string]loadedStorage // by key
 	nodes   int
 	spare   int64 // bytes that copies of strided tensors may still take
+}
+
+// loadedStorage is a storage with its bytes.
+type loadedStorage struct {
+	storage
+	data []byte
 }
 
 func (b *treeBuilder) build(obj any, depth int) (any, error) {
@@ -122,17 +128,19 @@ func (b *treeBuilder) tensor(v *view) (*Tensor, error) {
 
 // storage loads a storage once. Two references to one key must agree.
 func (b *treeBuilder) storage(s *storage) ([]byte, error) {
-	want := s.len * s.dtype.Size()
-	data, ok := b.loaded[s.key]
-	if !ok {
-		var err error
-		if data, err = b.archive.read(s); err != nil {
-			return nil, fmt.Errorf("storage %.100q: %w", s.key, err)
+	if have, ok := b.loaded[s.key]; ok {
+		if have.storage != *s {
+			return nil, fmt.Errorf("storage %.100q is %d of %s for one tensor and %d of %s for another; the file is damaged", s.key, have.len, have.dtype, s.len, s.dtype)
 		}
-		b.loaded[s.key] = data
+		return have.data, nil
 	}
-	if len(data) != want {
+	data, err := b.archive.read(s)
+	if err != nil {
+		return nil, fmt.Errorf("storage %.100q: %w", s.key, err)
+	}
+	if want := s.len * s.dtype.Size(); len(data) != want {
 		return nil, fmt.Errorf("storage %.100q has %d bytes, a tensor says %d; the file is damaged", s.key, len(data), want)
 	}
+	b.loaded[s.key] = loadedStorage{*s, data}
 	return data, nil
 }

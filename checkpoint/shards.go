@@ -40,7 +40,8 @@ type shardPart struct {
 // maxBytes each, and returns their paths. Tensors that do not fit are cut into
 // ranges of elements. Each shard has its digest, and names that of the whole, so
 // that shards of different writings cannot be joined. Older shards of the same
-// prefix are removed once the new ones are complete. The metadata goes into
+// prefix are replaced, and those left over removed once the new ones are complete:
+// where writing may be interrupted, take a new prefix. The metadata goes into
 // every shard and must fit.
 func WriteShards(prefix string, f *File, maxBytes int64) ([]string, error) {
 	paths, err := writeShards(prefix, f, maxBytes)
@@ -62,8 +63,7 @@ func writeShards(prefix string, f *File, maxBytes int64) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var paths []string
-	for i, s := range shards {
+	for i, s := range shards { // all, before the first file is replaced
 		s.note.Index, s.note.Count, s.note.Whole = i+1, len(shards), whole
 		note, err := json.Marshal(s.note)
 		if err != nil {
@@ -77,6 +77,9 @@ func writeShards(prefix string, f *File, maxBytes int64) ([]string, error) {
 		if size := int64(len(header) + s.bytes); size > maxBytes {
 			return nil, fmt.Errorf("shard %d would have %d bytes, more than %d; allow larger shards", i+1, size, maxBytes)
 		}
+	}
+	var paths []string
+	for i, s := range shards {
 		path := fmt.Sprintf("%s-%05d-of-%05d.safetensors", prefix, i+1, len(shards))
 		if _, err := Write(path, s.file); err != nil {
 			return nil, err
