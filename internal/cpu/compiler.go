@@ -118,9 +118,7 @@ func (c *compiler) emitWork(name string, w work, phases ...phase) {
 // reads them as they are, which packed weights never do.
 func (c *compiler) variable(n *graph.Node, op *graph.Variable) {
 	vars, size := c.vars, n.Shape.Size()
-	vars.mu.Lock()
-	vars.ensure(op.Label, size) // a wrong size is found here
-	vars.mu.Unlock()
+	vars.declare(op.Label, size) // a wrong size is found here
 	c.values[n] = &buffer{size: size, fixed: true, load: func() []float32 { return vars.Ensure(op.Label, size) }}
 }
 

@@ -137,7 +137,7 @@ func (c *compiler) weights(src *graph.Node, key string, mayHalf bool, p *panels,
 		to.data, to.half = f.data, f.half
 		return !stale
 	}
-	ph.done = vars.endPacking
+	ph.done = func(whole bool) { vars.endPacking(f, whole) }
 	return ph
 }
 

@@ -1,6 +1,10 @@
 package cpu
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/sr3-go/sr3/internal/parallel"
+)
 
 // pool runs loops over disjoint work items on a fixed set of goroutines. Who
 // runs which item is left to chance, so results are the same for any number of
@@ -19,6 +23,7 @@ type pool struct {
 	finished  atomic.Int64
 	items     int64
 	body      func(worker, item int)
+	panicked  atomic.Pointer[parallel.Panic] // of an item of this loop
 
 	waiting atomic.Bool   // the caller of run sleeps
 	done    chan struct{} // and is woken here
@@ -50,7 +55,8 @@ func newPool(threads int) *pool {
 }
 
 // run calls body(worker, item) for every item below n and returns when all are
-// done.
+// done. If items panic, it panics itself then, with a [parallel.Panic] where there
+// are several threads: nothing is running any more, and the pool can be used again.
 func (p *pool) run(n int, body func(worker, item int)) {
 	if p.threads == 1 || n <= 1 {
 		for i := range n {
@@ -69,6 +75,9 @@ func (p *pool) run(n int, body func(worker, item int)) {
 	p.work(0)
 	p.join(int64(n))
 	p.body = nil // the goroutines must not keep a forgotten program alive
+	if v := p.panicked.Swap(nil); v != nil {
+		panic(v)
+	}
 }
 
 // work claims and runs items until none is left.
@@ -81,12 +90,22 @@ func (p *pool) work(worker int) {
 		if !p.remaining.CompareAndSwap(k, k-1) {
 			continue
 		}
-		n := p.items
-		p.body(worker, int(n-k))
+		p.do(worker, int(p.items-k))
+	}
+}
+
+// do runs an item.
+func (p *pool) do(worker, item int) {
+	n := p.items // stable until this item is finished
+	defer func() {
+		if v := recover(); v != nil {
+			p.panicked.CompareAndSwap(nil, parallel.AsPanic(v))
+		}
 		if p.finished.Add(1) == n && p.waiting.CompareAndSwap(true, false) {
 			p.done <- struct{}{}
 		}
-	}
+	}()
+	p.body(worker, item)
 }
 
 // join returns when n items are finished.

@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/sr3-go/sr3/internal/parallel"
 )
 
 // TestPoolRunsEveryItemOnce also gives the race detector something to look at.
@@ -33,6 +35,36 @@ func TestPoolRunsEveryItemOnce(t *testing.T) {
 		}
 		p.close()
 		p.close()
+	}
+}
+
+// TestPoolPanics: whoever ran the item that panics, the caller of run is told, after all others, and the pool works on.
+func TestPoolPanics(t *testing.T) {
+	p := newPool(3)
+	defer p.close()
+	for guilty := range 3 {
+		var arrived, ended atomic.Int64
+		caught := func() (v any) {
+			defer func() { v = recover() }()
+			p.run(3, func(worker, _ int) {
+				for arrived.Add(1); arrived.Load() < 3; { // one item a goroutine
+					runtime.Gosched()
+				}
+				if worker == guilty {
+					panic("kernel")
+				}
+				ended.Add(1)
+			})
+			return nil
+		}()
+		if v, ok := caught.(*parallel.Panic); !ok || v.Value != "kernel" || ended.Load() != 2 {
+			t.Errorf("worker %d panicked: run panicked with %v after %d items", guilty, caught, ended.Load())
+		}
+	}
+	var sum atomic.Int64
+	p.run(100, func(_, item int) { sum.Add(int64(item)) })
+	if sum.Load() != 4950 {
+		t.Errorf("the items after it sum up to %d", sum.Load())
 	}
 }
 

@@ -55,7 +55,7 @@ type phase struct {
 	n    int
 	body func(worker, item int)
 	skip func() bool
-	done func()
+	done func(whole bool) // false if body panicked
 }
 
 // Compile lowers what outputs need. Variables are created in vars, as zeros, if
@@ -106,20 +106,29 @@ func (p *Program) Run() {
 			start = time.Now()
 		}
 		for i := range s.phases {
-			ph := &s.phases[i]
-			if ph.skip != nil && ph.skip() {
-				continue
-			}
-			p.pool.run(ph.n, ph.body)
-			if ph.done != nil {
-				ph.done()
-			}
+			p.run(&s.phases[i])
 		}
 		if p.profile {
 			s.time += time.Since(start)
 		}
 	}
 	runtime.KeepAlive(p)
+}
+
+// run runs a phase. Its end is told even if it panics, so that what it holds is free
+// for others.
+func (p *Program) run(ph *phase) {
+	if ph.skip != nil && ph.skip() {
+		return
+	}
+	whole := false
+	defer func() {
+		if ph.done != nil {
+			ph.done(whole)
+		}
+	}()
+	p.pool.run(ph.n, ph.body)
+	whole = true
 }
 
 // StepTime is the time of one step of a program.

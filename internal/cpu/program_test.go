@@ -233,16 +233,19 @@ func TestGoroutinesEnd(t *testing.T) {
 	p.Close()
 	p.Close()
 
+	vars := cpu.NewVariables()
+	vars.Set("w", []float32{1, 2, 3})
 	func() {
 		defer func() {
 			if recover() == nil {
 				t.Error("a variable of another size was accepted")
 			}
 		}()
-		vars := cpu.NewVariables()
-		vars.Set("w", []float32{1, 2, 3})
 		cpu.Compile(g, vars, outputs, cpu.Options{Threads: threads})
 	}()
+	if got := vars.Get("w"); len(got) != 3 {
+		t.Errorf("afterwards the variable has %d elements", len(got))
+	}
 
 	if p, err = cpu.Compile(g, cpu.NewVariables(), outputs, cpu.Options{Threads: threads}); err != nil {
 		t.Fatal(err)

@@ -103,6 +103,13 @@ func (v *Variables) Ensure(label string, n int) []float32 {
 	return v.ensure(label, n).resident()
 }
 
+// declare creates a variable, perhaps not resident, as Ensure does.
+func (v *Variables) declare(label string, n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.ensure(label, n)
+}
+
 // ensure is the variable, perhaps not resident. The caller holds the lock.
 func (v *Variables) ensure(label string, n int) *variable {
 	x := v.vars[label]
@@ -138,13 +145,17 @@ func (v *Variables) form(label string, n int, key string, size int, mayHalf bool
 // endPacking.
 func (v *Variables) beginPacking(x *variable, f *form) (values []float32, stale bool) {
 	v.packing.Lock()
+	defer func() {
+		if !stale { // or a source panicked
+			v.packing.Unlock()
+		}
+	}()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if f.filled && f.packed == x.version {
-		v.packing.Unlock()
 		return nil, false
 	}
-	f.filled, f.packed = true, x.version
+	f.filled, f.packed = false, x.version
 	values = v.valuesOf(x)
 	switch half := f.mayHalf && halfPrecision(values); {
 	case half && f.half == nil:
@@ -184,7 +195,13 @@ func halfPrecision(values []float32) bool {
 	return true
 }
 
-func (v *Variables) endPacking() { v.packing.Unlock() }
+// endPacking ends what beginPacking began; whole says that the form is filled now.
+func (v *Variables) endPacking(f *form, whole bool) {
+	v.mu.Lock()
+	f.filled = whole
+	v.mu.Unlock()
+	v.packing.Unlock()
+}
 
 // MemoryBytes is the size of all values in memory and of all that was derived from
 // them.

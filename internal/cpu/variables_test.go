@@ -60,6 +60,37 @@ func TestProvideReplacesForPrograms(t *testing.T) {
 	vars.Provide("w", Source{Len: 5})
 }
 
+// TestSourcePanics: a source that fails while weights are packed holds up nobody, and the weights are packed anew.
+func TestSourcePanics(t *testing.T) {
+	g, vars := graph.New(), NewVariables()
+	broken := true
+	vars.Provide("w", Source{Len: 4, Read: func(dst []float32) {
+		if broken {
+			panic("the file is gone")
+		}
+		copy(dst, []float32{3, 3, 3, 3})
+	}})
+	product := g.MatMul(g.Fill(1, 1, 2, 2), g.Reshape(g.Variable("w", 2, 2), 1, 2, 2), false, false)
+	p, err := Compile(g, vars, []*graph.Node{product}, Options{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("the source's panic was lost")
+			}
+		}()
+		p.Run()
+	}()
+	broken = false
+	p.Run()
+	if got, want := p.Output(0), []float32{6, 6, 6, 6}; !slices.Equal(got, want) {
+		t.Errorf("afterwards the output is %v, not %v", got, want)
+	}
+}
+
 // TestProgramsShareForms runs programs on several goroutines that find the same
 // variables yet unpacked, before and after these change between float16 numbers and
 // others.

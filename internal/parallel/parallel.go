@@ -81,7 +81,7 @@ func (l *loop) fork(threads, n int, f func(i int)) {
 func (l *loop) run(n int, f func(i int)) {
 	defer func() {
 		if v := recover(); v != nil {
-			l.panicked.CompareAndSwap(nil, asPanic(v))
+			l.panicked.CompareAndSwap(nil, AsPanic(v))
 		}
 	}()
 	for l.panicked.Load() == nil {
@@ -93,8 +93,9 @@ func (l *loop) run(n int, f func(i int)) {
 	}
 }
 
-// asPanic keeps the innermost value and stack when loops are nested.
-func asPanic(v any) *Panic {
+// AsPanic makes what was recovered a Panic, with the caller's stack, so it is to be called where the panic was
+// recovered. A Panic stays what it is: the innermost value and stack are kept when loops are nested.
+func AsPanic(v any) *Panic {
 	if p, ok := v.(*Panic); ok {
 		return p
 	}
