@@ -41,7 +41,8 @@ func Samplers() []string {
 	return names
 }
 
-// DenoiserCalls returns how many times a sampler asks the denoiser in the given number of steps.
+// DenoiserCalls returns how many times a sampler asks the denoiser in the given number of steps. Heun asks once less
+// where the schedule begins at gamma 0.
 func DenoiserCalls(sampler string, steps int) int {
 	if sampler == SamplerHeun {
 		return max(2*steps-1, 0) // the last step has no corrector

@@ -37,7 +37,7 @@ type Search struct {
 	// Start is tried first, and its levels are improved if its sampler wins by less. It must not need more than Calls;
 	// nil for none.
 	Start *Candidate
-	// FixTemperature leaves the temperature at 1.
+	// FixTemperature leaves the temperature alone: it is 1, or that of Start.
 	FixTemperature bool
 	// Evaluations bounds how often Score is called; 0 means until nothing improves.
 	Evaluations int

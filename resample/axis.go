@@ -5,7 +5,7 @@ import (
 	"math"
 )
 
-// maxSide bounds an image side, so that index arithmetic in int32 is safe.
+// maxSide bounds an image side, so that index arithmetic cannot overflow 64 bits.
 const maxSide = 1 << 30
 
 // Axis is the resampling of one image axis as a banded matrix of Out rows and

@@ -126,6 +126,9 @@ func addRow(dst []float32, row []float64) {
 // and sums. Values are not clamped: bicubic and Lanczos overshoot at edges. For repeated use with the same sizes make an
 // [Operator]. threads, slices and errors are as for [Operator.Apply].
 func Resize(dst, src []float32, dh, dw, sh, sw, c int, k Kernel, threads int) error {
+	if err := checkSizes(len(dst), len(src), dh, dw, sh, sw, c, maxSide); err != nil {
+		return err // before weights are made for such sizes
+	}
 	o, err := NewOperator(dh, dw, sh, sw, k)
 	if err != nil {
 		return err

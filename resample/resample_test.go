@@ -229,13 +229,15 @@ func TestErrors(t *testing.T) {
 		err  error
 		want string
 	}{
-		{"zero height", resample.Resize(nil, six, 0, 2, 1, 2, 3, resample.Bicubic, 1), "to 0"},
+		{"zero height", resample.Resize(nil, six, 0, 2, 1, 2, 3, resample.Bicubic, 1), "2x0 (width x height)"},
 		{"short source", resample.Resize(six, six, 1, 2, 2, 2, 3, resample.Bicubic, 1), "source has 6 samples"},
 		{"long destination", resample.Resize(make([]float32, 7), six, 1, 2, 1, 2, 3, resample.Bicubic, 1), "destination has 7 samples"},
 		{"no channels", resample.Resize(six, six, 1, 2, 1, 2, 0, resample.Bicubic, 1), "0 channels"},
 		{"five channels", resample.Resize8(make([]uint8, 5), make([]uint8, 5), 1, 1, 1, 1, 5, resample.Bicubic, 1), "5 channels"},
 		{"unknown kernel", resample.Resize(six, six, 1, 2, 1, 2, 3, resample.Kernel(9), 1), "Kernel(9)"},
-		{"huge", resample.Resize(six, six, math.MaxInt, math.MaxInt, 1, 2, 3, resample.Bicubic, 1), "cannot take"},
+		{"huge", resample.Resize(six, six, math.MaxInt, math.MaxInt, 1, 2, 3, resample.Bicubic, 1), "sides must be from 1"},
+		{"sizes of other slices", resample.Resize(six, six, 1<<30, 1<<30, 1, 2, 3, resample.Bicubic, 1), "destination"},
+		{"axis", axisError(0, 2), "cannot take 0 samples to 2"},
 		{"indivisible", resample.Downsample(six, six, 10, 7, 3, 4, 1), "divide both sides"},
 		{"factor zero", resample.Upsample(six, six, 1, 2, 3, 0, 1), "by 0"},
 	} {
@@ -243,6 +245,11 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s: error %v does not say %q", test.name, test.err, test.want)
 		}
 	}
+}
+
+func axisError(in, out int) error {
+	_, err := resample.NewAxis(in, out, resample.Bicubic)
+	return err
 }
 
 func TestParseKernel(t *testing.T) {

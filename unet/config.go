@@ -239,7 +239,7 @@ func (c Config) checkOptions() error {
 	if !slices.Contains([]string{SkipScaleResidual, SkipScaleConcat, SkipScaleNone}, c.SkipScale) {
 		bad("skip_scale = %q: want residual, concat or none", c.SkipScale)
 	}
-	if !(c.Dropout >= 0 && c.Dropout < 1) { // also refuses NaN
+	if !(c.Dropout >= 0 && float32(c.Dropout) < 1) { // also refuses NaN
 		bad("dropout = %v: want at least 0 and less than 1", c.Dropout)
 	}
 	if !(c.EmbeddingScale > 0 && c.EmbeddingScale <= 1e6) || math.IsInf(c.EmbeddingScale, 0) {
