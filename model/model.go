@@ -38,6 +38,9 @@ type Model struct {
 	// Digest identifies the file that the model was loaded from or saved to: 64
 	// hexadecimal digits, or empty for a model that is in no file yet.
 	Digest string
+	// Stored is how the file has the weights, so that a copy can keep them as they
+	// are; empty for a model that is in no file yet.
+	Stored checkpoint.DType
 }
 
 // Load reads a model file. The digest, the configuration, and every name and
@@ -88,11 +91,25 @@ func fromFile(name string, file *checkpoint.File) (*Model, error) {
 	if err := m.setRecord(file.Meta); err != nil {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
+	m.Stored = stored(file)
 	if m.Weights, err = weights(config, file); err != nil {
 		return nil, fmt.Errorf("load model %s: %w", name, err)
 	}
 	m.takePredictor()
 	return m, nil
+}
+
+// stored is the type of all tensors, or float32, which holds any of them, where they
+// differ.
+func stored(file *checkpoint.File) checkpoint.DType {
+	var as checkpoint.DType
+	for _, t := range file.Tensors {
+		if as != "" && as != t.DType {
+			return checkpoint.F32
+		}
+		as = t.DType
+	}
+	return as
 }
 
 // parseMeta reads the configuration in the metadata of a model file.
@@ -181,7 +198,7 @@ func (m *Model) Save(path string, as checkpoint.DType) error {
 	if err != nil {
 		return fmt.Errorf("save model: %w", err)
 	}
-	m.Digest = digest
+	m.Digest, m.Stored = digest, as
 	return nil
 }
 
@@ -195,7 +212,7 @@ func (m *Model) Encode(w io.Writer, as checkpoint.DType) error {
 	if err != nil {
 		return fmt.Errorf("encode model: %w", err)
 	}
-	m.Digest = digest
+	m.Digest, m.Stored = digest, as
 	return nil
 }
 

@@ -69,7 +69,7 @@ func (m *Model) takePredictor() {
 	if m.Config.Predictor == nil {
 		return
 	}
-	m.Predictor = &Model{Config: *m.Config.Predictor, Weights: map[string][]float32{}}
+	m.Predictor = &Model{Config: *m.Config.Predictor, Weights: map[string][]float32{}, Stored: m.Stored}
 	m.Predictor.recall(m.Record)
 	for name, values := range m.Weights {
 		if rest, ok := strings.CutPrefix(name, predictorPrefix); ok {

@@ -32,6 +32,22 @@ func OpenStream(path string) (*Stream, error) {
 	return &Stream{config, file}, nil
 }
 
+// Digest is the file's, as its header has it.
+func (s *Stream) Digest() string { return s.file.Meta[checkpoint.DigestKey] }
+
+// Parameters returns the number of weights, with those of the predictor.
+func (s *Stream) Parameters() int64 {
+	var n int64
+	for _, t := range s.file.Tensors {
+		count := int64(1)
+		for _, d := range t.Shape {
+			count *= int64(d)
+		}
+		n += count
+	}
+	return n
+}
+
 // ReadWeights reads the values of a parameter into dst, row-major in the shape that
 // unet.Parameters gives. It may be called by several goroutines.
 func (s *Stream) ReadWeights(name string, dst []float32) error {

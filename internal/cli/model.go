@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sr3-go/sr3/checkpoint"
 	"github.com/sr3-go/sr3/internal/verify"
@@ -260,7 +261,7 @@ func printVerification(s *streams, r *verify.Result) {
 // openForCopy opens a model that will be written to output, once the flags are known
 // to make sense.
 func openForCopy(name, output, dtype string, overwrite bool) (*model.Model, checkpoint.DType, error) {
-	as, err := weightType(dtype)
+	as, err := copyType(dtype)
 	if err != nil {
 		return nil, "", err
 	}
@@ -268,7 +269,10 @@ func openForCopy(name, output, dtype string, overwrite bool) (*model.Model, chec
 		return nil, "", err
 	}
 	m, err := model.Open(name)
-	return m, as, err
+	if err != nil {
+		return nil, "", err
+	}
+	return m, cmp.Or(as, m.Stored), nil
 }
 
 // saveModel writes a model and says so.
@@ -278,6 +282,19 @@ func saveModel(s *streams, m *model.Model, path string, as checkpoint.DType) err
 	}
 	_, err := fmt.Fprintf(s.out, "%s  %s, %d parameters, digest %.12s\n", path, m.Config.Name, m.Parameters(), m.Digest)
 	return err
+}
+
+// addCopyType declares --dtype of a command that writes a copy of a model.
+func addCopyType(fl *pflag.FlagSet, dtype *string, condition string) {
+	fl.StringVar(dtype, "dtype", "", condition+"how weights are stored: f16, bf16 or f32 (default: as they are)")
+}
+
+// copyType reads it; empty means as the model has them.
+func copyType(name string) (checkpoint.DType, error) {
+	if name == "" {
+		return "", nil
+	}
+	return weightType(name)
 }
 
 // weightType reads --dtype.

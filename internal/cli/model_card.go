@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +58,7 @@ sr3 model card MODEL --config > mine.toml; sr3 train --config mine.toml --data D
 	fl.StringArrayVar(&f.limits, "limits", nil, "sentence on what the model does badly; may be repeated")
 	fl.StringVar(&f.use, "use", "", "sentence on what the model is for")
 	fl.StringArrayVar(&f.samples, "samples", nil, "with -o FOLDER: picture to put beside the card; may be repeated")
-	fl.StringVar(&f.dtype, "dtype", "f16", "with -o FILE.safetensors: how weights are stored: f16, bf16 or f32")
+	addCopyType(fl, &f.dtype, "with -o FILE.safetensors: ")
 	fl.BoolVar(&f.overwrite, "overwrite", false, "replace files that exist")
 	fl.BoolVar(&f.config, "config", false, "print the configuration of the last training run (TOML)")
 	fl.BoolVar(&f.asRecord, "json", false, "print what is known of the model's training as one JSON object")
@@ -84,11 +85,11 @@ func (f *cardFlags) run(s *streams, name string) error {
 		}
 		return writeJSON(s.out, m.Record)
 	case filepath.Ext(f.output) == modelExtension:
-		as, err := weightType(f.dtype)
+		as, err := copyType(f.dtype)
 		if err != nil {
 			return err
 		}
-		return saveModel(s, m, f.output, as)
+		return saveModel(s, m, f.output, cmp.Or(as, m.Stored))
 	case f.output != "":
 		return f.publish(s, m)
 	}
@@ -108,7 +109,7 @@ func (f *cardFlags) check() error {
 	case len(f.samples) > 0 && (f.output == "" || toFile):
 		return usagef("--samples is for -o FOLDER: pictures lie beside a card")
 	case toFile:
-		if _, err := weightType(f.dtype); err != nil {
+		if _, err := copyType(f.dtype); err != nil {
 			return err
 		}
 		return checkOutput(f.output, modelExtension, f.overwrite)

@@ -55,7 +55,7 @@ dots; values are JSON, and what is not is text. Unknown keys are errors.`,
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file to write")
 	cmd.Flags().StringArrayVar(&sets, "set", nil, "a change, as in --set inference.steps=10; may be repeated")
 	cmd.Flags().StringVar(&card, "card", "", "Markdown file that becomes the card")
-	cmd.Flags().StringVar(&dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
+	addCopyType(cmd.Flags(), &dtype, "")
 	cmd.Flags().BoolVar(&overwrite, "overwrite", false, "replace a file that exists")
 	return cmd
 }

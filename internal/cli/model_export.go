@@ -66,7 +66,7 @@ regression that makes the condition.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVarP(&f.output, "output", "o", "", "file to write")
-	fl.StringVar(&f.dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
+	addCopyType(fl, &f.dtype, "")
 	fl.BoolVar(&f.overwrite, "overwrite", false, "replace a file that exists")
 	fl.BoolVar(&f.predictor, "predictor", false, "write the model's predictor instead of the model")
 	fl.BoolVar(&f.asONNX, "onnx", false, "write the network as ONNX")

@@ -100,7 +100,7 @@ func (f *searchFlags) register(fl *pflag.FlagSet) {
 	fl.Uint64Var(&f.seed, "seed", 0, "number that chooses crops and noise")
 	fl.StringVar(&f.log, "log", "", "file to which everything scored is appended, a JSON object a line; a search goes on from it")
 	fl.StringVarP(&f.output, "output", "o", "", "model file to write (default: only print)")
-	fl.StringVar(&f.dtype, "dtype", "f16", "how weights are stored: f16, bf16 or f32")
+	addCopyType(fl, &f.dtype, "")
 	fl.BoolVar(&f.overwrite, "overwrite", false, "replace a file that exists")
 	addModelsDir(fl, &f.modelsDir)
 	addThreads(fl, &f.threads)
@@ -129,7 +129,7 @@ func (f *searchFlags) check() (checkpoint.DType, error) {
 	case f.budget <= 0:
 		return "", usagef("--budget %v: want a positive time, such as 10m", f.budget)
 	}
-	as, err := weightType(f.dtype)
+	as, err := copyType(f.dtype)
 	if err == nil && f.output != "" {
 		err = checkOutput(f.output, modelExtension, f.overwrite)
 	}
@@ -189,7 +189,7 @@ func (f *searchFlags) run(cmd *cobra.Command, s *streams, name string) error {
 	if f.json {
 		s = &streams{in: s.in, out: s.err, err: s.err}
 	}
-	return saveModel(s, m, f.output, as)
+	return saveModel(s, m, f.output, cmp.Or(as, m.Stored))
 }
 
 // prepare cuts the crops and opens the journal.
