@@ -78,6 +78,25 @@ func OpenCascade(c *cascade.Cascade, open func(nameOrPath string) (*model.Model,
 	return &Upscaler{u}, nil
 }
 
+// Join makes a cascade of models that are open: the first sees the image, what one
+// makes is the input of the next. They can be used alone still, and Close of the
+// cascade closes them. A cascade cannot be part of another.
+func Join(stages ...*Upscaler) (*Upscaler, error) {
+	list := make([]upscale.Stage, len(stages))
+	for i, s := range stages {
+		u, ok := s.u.(*upscale.Upscaler)
+		if !ok {
+			return nil, fmt.Errorf("join: stage %d is a cascade itself", i+1)
+		}
+		list[i] = upscale.Stage{Upscaler: u}
+	}
+	c, err := upscale.NewCascade(0, list...)
+	if err != nil {
+		return nil, fmt.Errorf("join: %w", err)
+	}
+	return &Upscaler{c}, nil
+}
+
 // New makes an Upscaler of a model in memory.
 func New(m *model.Model) (*Upscaler, error) {
 	u, err := upscale.New(m)

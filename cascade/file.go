@@ -120,16 +120,20 @@ func Parse(name string) (*Cascade, error) {
 	if strings.EqualFold(filepath.Ext(name), extension) {
 		return Read(name)
 	}
-	c := &Cascade{Stages: []Stage{{Model: name}}}
 	if !strings.Contains(name, ",") || exists(name) {
-		return c, nil
+		return &Cascade{Stages: []Stage{{Model: name}}}, nil
 	}
-	c.Stages = nil
-	for part := range strings.SplitSeq(name, ",") {
+	return List(name)
+}
+
+// List reads names joined by commas, as [Parse] does, without looking at any file.
+func List(names string) (*Cascade, error) {
+	c := &Cascade{}
+	for part := range strings.SplitSeq(names, ",") {
 		c.Stages = append(c.Stages, Stage{Model: strings.TrimSpace(part)})
 	}
 	if err := c.check(); err != nil {
-		return nil, fmt.Errorf("cascade %q: %w", name, err)
+		return nil, fmt.Errorf("cascade %q: %w", names, err)
 	}
 	return c, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"slices"
@@ -169,10 +170,10 @@ func Inspect(data []byte, name string, limits Limits) (*Info, error) {
 	return &Info{Format: c.format, Width: w, Height: h, Depth: c.depth, Orientation: c.orientation, Quality: c.quality, Meta: c.meta, Notes: c.notes}, nil
 }
 
-// ReadText returns the text pairs of a file of any format that [Encode] writes.
-// It returns an empty map when there are none.
+// ReadText returns the text pairs of a file of any format that [Encode] writes, of
+// any size: pixels are not looked at. It returns an empty map when there are none.
 func ReadText(data []byte, name string) (map[string]string, error) {
-	info, err := Inspect(data, name, Limits{MaxPixels: 1 << 60})
+	info, err := Inspect(data, name, Limits{MaxPixels: math.MaxInt64, MaxBytes: math.MaxInt64})
 	if err != nil {
 		return nil, err
 	}

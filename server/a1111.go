@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/jobs"
@@ -131,7 +132,8 @@ func (s *Server) a1111(w http.ResponseWriter, r *http.Request, pick func(*a1111R
 	if err != nil {
 		return err
 	}
-	if wait, ok := s.rates.take(ownerOf(r), len(images)-1); !ok {
+	// One is taken already. What is more than fits at once counts as what fits.
+	if wait, ok := s.rates.take(ownerOf(r), min(len(images), max(s.o.Burst, 1))-1); !ok {
 		return errRate(s.o.Rate, wait)
 	}
 	name, warning := s.a1111Model(q)
@@ -238,10 +240,11 @@ func (b *a1111Batched) submit(q *a1111Request, model, name, text string) error {
 	return nil
 }
 
-// wait waits for all jobs, in turn.
+// wait waits for all jobs, in turn, and for all of them no longer than for one.
 func (b *a1111Batched) wait() error {
+	end := time.Now().Add(b.s.o.WaitA1111)
 	for i, job := range b.jobs {
-		job, err := b.s.await(b.r, job, b.s.o.WaitA1111, true)
+		job, err := b.s.await(b.r, job, time.Until(end), true)
 		if errors.Is(err, errStillWaiting) && b.s.draining() {
 			return errDraining()
 		}

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -149,6 +150,39 @@ func TestA1111Batch(t *testing.T) {
 	want(t, a.postJSON("/sdapi/v1/extra-batch-images", body), 422, "settings-invalid")
 	body["imageList"] = make([]map[string]string, 65)
 	want(t, a.postJSON("/sdapi/v1/extra-batch-images", body), 422, "settings-invalid")
+}
+
+// TestA1111BatchRate: a batch of more images than may be sent at once takes all of them, and is not refused for ever.
+func TestA1111BatchRate(t *testing.T) {
+	a := newAPI(t, func(o *Options) { o.Rate, o.Burst = 0.1, 3 })
+	a.queue.auto = true
+	file := map[string]string{"data": base64.StdEncoding.EncodeToString(testPNG(5, 5)), "name": "x.png"}
+	body := chainnerBody(nil, map[string]any{"imageList": []any{file, file, file, file, file}, "upscaling_resize": 2})
+	want(t, a.postJSON("/sdapi/v1/extra-batch-images", body), 200, "")
+	body["imageList"] = []any{file}
+	want(t, a.postJSON("/sdapi/v1/extra-batch-images", body), 429, "rate-limited")
+}
+
+// TestA1111BatchTime: the images of a batch have one time limit together.
+func TestA1111BatchTime(t *testing.T) {
+	a := newAPI(t, func(o *Options) { o.WaitA1111 = 300 * time.Millisecond })
+	file := map[string]string{"data": base64.StdEncoding.EncodeToString(testPNG(5, 5)), "name": "x.png"}
+	body := chainnerBody(nil, map[string]any{"imageList": []any{file, file, file}, "upscaling_resize": 2})
+	var done sync.WaitGroup
+	done.Go(func() { // each in time for itself, the last too late for the batch
+		for n := range 3 {
+			time.Sleep(200 * time.Millisecond)
+			id := fakeID(n + 1)
+			for !a.queue.has(id) {
+				time.Sleep(time.Millisecond)
+			}
+			if !a.queue.state(id).Finished() {
+				a.queue.finish(id)
+			}
+		}
+	})
+	want(t, a.postJSON("/sdapi/v1/extra-batch-images", body), 503, "still-waiting")
+	done.Wait()
 }
 
 func TestA1111Errors(t *testing.T) {

@@ -125,6 +125,12 @@ func (q *fakeQueue) finish(id string) {
 	q.complete(q.jobs[id])
 }
 
+func (q *fakeQueue) has(id string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.jobs[id] != nil
+}
+
 func (q *fakeQueue) find(id string) (*fakeJob, error) {
 	j := q.jobs[id]
 	_, gone := q.deleted[id]

@@ -82,6 +82,9 @@ func (s *Server) await(r *http.Request, job jobs.Job, wait time.Duration, keep b
 	ctx, cancel := context.WithTimeout(r.Context(), wait)
 	defer cancel()
 	changes, err := s.o.Queue.Watch(ctx, job.ID)
+	if errors.Is(err, context.DeadlineExceeded) && r.Context().Err() == nil {
+		return job, errStillWaiting
+	}
 	if err != nil {
 		return job, err
 	}

@@ -37,16 +37,28 @@ type Upscaler struct {
 // networkKey is what a compiled network can be used again for.
 type networkKey struct{ height, width, threads int }
 
+// ErrNotEnlarging means that a model is none that enlarges images.
+var ErrNotEnlarging = errors.New("enlarges no images")
+
 // New prepares a model. Weights that do not fit the model's configuration, or
 // hold NaN, are an error.
 func New(m *model.Model) (*Upscaler, error) {
-	if m.Config.Unconditional() {
-		return nil, fmt.Errorf("model %s makes images from noise alone and enlarges none; see \"sr3 sample\"", m.Config.Name)
-	}
-	if m.Config.Scale < 2 {
-		return nil, fmt.Errorf("model %s: its scale is %d, so it does not enlarge images (0: not known; say it when importing)", m.Config.Name, m.Config.Scale)
+	if err := Enlarges(m.Config); err != nil {
+		return nil, err
 	}
 	return prepare(m)
+}
+
+// Enlarges says why a model of that configuration is none that enlarges images, with
+// an error that is [ErrNotEnlarging]; nil if it is one.
+func Enlarges(c model.Config) error {
+	if c.Unconditional() {
+		return fmt.Errorf("model %s %w: it makes them from noise alone; see \"sr3 sample\"", c.Name, ErrNotEnlarging)
+	}
+	if c.Scale < 2 {
+		return fmt.Errorf("model %s %w: its scale is %d (0: not known; say it when importing)", c.Name, ErrNotEnlarging, c.Scale)
+	}
+	return nil
 }
 
 // prepare is New for any model.

@@ -36,7 +36,7 @@ const (
 type Limits struct {
 	MaxInputBytes   int64 // of the file; 32 MiB
 	MaxInputPixels  int64 // 16 million
-	MaxOutputPixels int   // 64 million
+	MaxOutputPixels int   // upscale.DefaultMaxPixels, 67 million
 	MaxSteps        int   // 2000
 	MaxSamples      int   // 16
 }
@@ -45,7 +45,7 @@ type Limits struct {
 func (l Limits) WithDefaults() Limits {
 	l.MaxInputBytes = cmp.Or(l.MaxInputBytes, 32<<20)
 	l.MaxInputPixels = cmp.Or(l.MaxInputPixels, 16_000_000)
-	l.MaxOutputPixels = cmp.Or(l.MaxOutputPixels, 64_000_000)
+	l.MaxOutputPixels = cmp.Or(l.MaxOutputPixels, upscale.DefaultMaxPixels)
 	l.MaxSteps = cmp.Or(l.MaxSteps, 2000)
 	l.MaxSamples = cmp.Or(l.MaxSamples, 16)
 	return l
@@ -175,10 +175,14 @@ func imageFault(err error) *jobs.Fault {
 
 // modelFault says why a model could not be opened.
 func modelFault(err error) *jobs.Fault {
-	if errors.Is(err, ErrUnknownModel) {
-		return &jobs.Fault{Code: FaultModelUnknown, Detail: err.Error()}
+	code := FaultModelBroken
+	switch {
+	case errors.Is(err, ErrUnknownModel):
+		code = FaultModelUnknown
+	case errors.Is(err, upscale.ErrNotEnlarging):
+		code = FaultSettings
 	}
-	return &jobs.Fault{Code: FaultModelBroken, Detail: err.Error()}
+	return &jobs.Fault{Code: code, Detail: err.Error()}
 }
 
 // RandomSeed draws a seed for a job whose result shall be a random one.

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/sr3-go/sr3"
+	"github.com/sr3-go/sr3/cascade"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/refine"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // ErrUnknownModel means that no model has the name that a job asks for.
@@ -98,11 +100,14 @@ func (m *Models) inFolder() []string {
 	return model.NamesIn(m.dir)
 }
 
-// List describes all models. Those not used before are read for it.
+// List describes all models that enlarge images. Of files their headers are read.
 func (m *Models) List() []ModelInfo {
 	var list []ModelInfo
 	for _, name := range m.Names() {
 		info, err := m.Info(name)
+		if errors.Is(err, upscale.ErrNotEnlarging) {
+			continue
+		}
 		if err != nil {
 			info = ModelInfo{Name: name, Error: err.Error()}
 		}
@@ -111,24 +116,63 @@ func (m *Models) List() []ModelInfo {
 	return list
 }
 
-// Info describes one model.
+// Info describes one model, by its file's header; whether the weights are sound shows
+// when it is opened. The error for one that enlarges no images is
+// [upscale.ErrNotEnlarging].
 func (m *Models) Info(name string) (ModelInfo, error) {
-	o, err := m.find(name)
+	name = cmp.Or(name, model.DefaultName)
+	file, err := m.locate(name)
 	if err != nil {
 		return ModelInfo{}, err
 	}
-	return o.info, nil
+	if file.path == "" { // built in
+		o, err := m.find(name)
+		if err != nil {
+			return ModelInfo{}, err
+		}
+		return o.info, nil
+	}
+	head, err := model.OpenStream(file.path)
+	if err != nil {
+		return ModelInfo{}, unreadable(name, file.path, err)
+	}
+	defer head.Close()
+	if err := upscale.Enlarges(head.Config); err != nil {
+		return ModelInfo{}, unusable(name, err)
+	}
+	return describe(name, head.Config, head.Parameters(), head.Digest()), nil
 }
 
-// Open returns the model of a name, the default one for an empty name. It stays
-// open until others are used instead. The error for a name that no model has is
-// [ErrUnknownModel] and lists the names.
+// Open returns the model of a name, the default one for an empty name, or for several
+// names joined by commas the cascade of those models. It stays open until others are
+// used instead. The error for a name that no model has is [ErrUnknownModel] and lists
+// the names.
 func (m *Models) Open(name string) (*sr3.Upscaler, error) {
 	o, err := m.find(name)
+	if errors.Is(err, ErrUnknownModel) && strings.Contains(name, ",") {
+		return m.cascade(name)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return o.up, nil
+}
+
+// cascade joins the models of several names.
+func (m *Models) cascade(names string) (*sr3.Upscaler, error) {
+	c, err := cascade.List(names)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnknownModel, err)
+	}
+	var stages []*sr3.Upscaler
+	for _, s := range c.Stages {
+		o, err := m.find(s.Model)
+		if err != nil {
+			return nil, err
+		}
+		stages = append(stages, o.up)
+	}
+	return sr3.Join(stages...)
 }
 
 // Bytes is how much memory the weights of the open models take.
@@ -171,10 +215,13 @@ func (m *Models) find(name string) (*openModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.open = slices.DeleteFunc(m.open, func(old *openModel) bool { return old.name == name })
-	if len(m.open) == keptModels {
-		m.open[0].up.Close() // who still uses it may go on
-		m.open = slices.Delete(m.open, 0, 1)
+	old := slices.IndexFunc(m.open, func(old *openModel) bool { return old.name == name })
+	if old < 0 && len(m.open) == keptModels {
+		old = 0
+	}
+	if old >= 0 {
+		m.open[old].up.Close() // who still uses it may go on
+		m.open = slices.Delete(m.open, old, old+1)
 	}
 	m.open = append(m.open, o)
 	return o, nil
@@ -211,13 +258,22 @@ func read(name string, file stamp) (*openModel, error) {
 	from := cmp.Or(file.path, name)
 	loaded, err := model.Open(from)
 	if err != nil {
-		return nil, fmt.Errorf("the model %s cannot be read; its file is %s: %w", name, fault(file.path), hide(err, file.path, name))
+		return nil, unreadable(name, file.path, err)
 	}
 	up, err := sr3.New(loaded)
 	if err != nil {
-		return nil, fmt.Errorf("the model %s cannot be used: %w", name, err)
+		return nil, unusable(name, err)
 	}
-	return &openModel{name: name, stamp: file, bytes: 4 * loaded.Parameters(), up: up, info: describe(name, loaded)}, nil
+	info := describe(name, loaded.Config, loaded.Parameters(), loaded.Digest)
+	return &openModel{name: name, stamp: file, bytes: 4 * loaded.Parameters(), up: up, info: info}, nil
+}
+
+func unreadable(name, path string, err error) error {
+	return fmt.Errorf("the model %s cannot be read; its file is %s: %w", name, fault(path), hide(err, path, name))
+}
+
+func unusable(name string, err error) error {
+	return fmt.Errorf("the model %s cannot be used: %w", name, err)
 }
 
 // fault says what is wrong with a file that no model can be read from.
@@ -237,11 +293,10 @@ func hide(err error, path, name string) error {
 }
 
 // describe says what a model is.
-func describe(name string, m *model.Model) ModelInfo {
-	c := m.Config
+func describe(name string, c model.Config, parameters int64, digest string) ModelInfo {
 	info := ModelInfo{
 		Name: name, Scale: c.Scale, Objective: cmp.Or(c.Objective, model.ObjectiveSR3), TrainedFor: c.TrainedFor, Inputs: c.Condition.Inputs(),
-		Parameters: m.Parameters(), Digest: m.Digest, Licence: c.Licence, Default: name == model.DefaultName,
+		Parameters: parameters, Digest: digest, Licence: c.Licence, Default: name == model.DefaultName,
 	}
 	if c.Regression() {
 		return info

@@ -22,6 +22,7 @@ import (
 	"github.com/sr3-go/sr3/jobs"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
+	"github.com/sr3-go/sr3/upscale"
 )
 
 // folder holds two small models, "tiny" with other weights for another seed.
@@ -35,8 +36,14 @@ func folder(t testing.TB, seed uint64) *Models {
 
 func save(t testing.TB, dir, name string, seed uint64) {
 	t.Helper()
+	saveNetwork(t, dir, name, seed, 6)
+}
+
+// saveNetwork writes a model; of 3 channels it sees no image beside the noise.
+func saveNetwork(t testing.TB, dir, name string, seed uint64, channels int) {
+	t.Helper()
 	cfg := unet.Config{
-		Family: unet.FamilyLean, InChannels: 6, OutChannels: 3, Channels: 16, Multipliers: []int{1}, Blocks: 1,
+		Family: unet.FamilyLean, InChannels: channels, OutChannels: 3, Channels: 16, Multipliers: []int{1}, Blocks: 1,
 		ImageSize: 32, Groups: 4, Fold: 4, FiLM: true, NoMiddleAttention: true, EmbeddingScale: 5000,
 	}
 	m, err := model.Untrained(name, cfg, 4, seed, 0.02)
@@ -173,6 +180,56 @@ func TestSamples(t *testing.T) {
 	}
 }
 
+// TestCascade: names joined by commas enlarge one after the other, as on the command line.
+func TestCascade(t *testing.T) {
+	m, input := folder(t, 1), picture(t, 5, 4)
+	save(t, m.dir, "other", 2)
+	task := newTask(jobs.Settings{Model: "tiny, other", Seed: 3}, input)
+	if err := New(m, Limits{}, 1).Do(t.Context(), task); err != nil {
+		t.Fatal(err)
+	}
+	if o := task.objects["image"]; o.Width != 80 || o.Height != 64 {
+		t.Errorf("a result of %dx%d", o.Width, o.Height)
+	}
+	checkSteps(t, task.steps, 6)
+	up, err := sr3.Open(filepath.Join(m.dir, "tiny.safetensors") + "," + filepath.Join(m.dir, "other.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := imageio.Decode(input, "a.png", imageio.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := up.Upscale(t.Context(), img, sr3.Options{Seed: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want bytes.Buffer
+	if _, err := imageio.Encode(&want, made, imageio.Options{Format: "png"}); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want.Bytes(), task.results["image"]) {
+		t.Error("other bytes than from the same files on the command line")
+	}
+	if len(m.open) != 2 {
+		t.Errorf("%d models are open", len(m.open))
+	}
+}
+
+// TestUnconditional: a model that makes images from noise enlarges none; it is not offered.
+func TestUnconditional(t *testing.T) {
+	m := folder(t, 1)
+	saveNetwork(t, m.dir, "noise", 1, 3)
+	for _, info := range m.List() {
+		if info.Name == "noise" {
+			t.Errorf("listed as %+v", info)
+		}
+	}
+	if _, err := m.Info("noise"); !errors.Is(err, upscale.ErrNotEnlarging) {
+		t.Errorf("described with %v", err)
+	}
+}
+
 // TestFaults: what cannot be done is told before it is accepted, with a code, and
 // again by the worker.
 func TestFaults(t *testing.T) {
@@ -180,6 +237,7 @@ func TestFaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(m.dir, "broken.safetensors"), []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	saveNetwork(t, m.dir, "noise", 1, 3)
 	good := picture(t, 16, 16)
 	limits := Limits{MaxInputPixels: 1000, MaxOutputPixels: 10_000, MaxSteps: 50, MaxSamples: 4}
 	half, two := 0.5, 2.0
@@ -210,6 +268,12 @@ func TestFaults(t *testing.T) {
 		{"model", jobs.Settings{Model: "none"}, good, FaultModelUnknown},
 		{"model by path", jobs.Settings{Model: filepath.Join(m.dir, "tiny.safetensors")}, good, FaultModelUnknown},
 		{"model by a way up", jobs.Settings{Model: "../" + filepath.Base(m.dir) + "/tiny"}, good, FaultModelUnknown},
+		{"model from noise", jobs.Settings{Model: "noise"}, good, FaultSettings},
+		{"no second stage", jobs.Settings{Model: "tiny,"}, good, FaultModelUnknown},
+		{"unknown second stage", jobs.Settings{Model: "tiny,none"}, good, FaultModelUnknown},
+		{"broken second stage", jobs.Settings{Model: "tiny,broken"}, good, FaultModelBroken},
+		{"cascade file", jobs.Settings{Model: "stages.toml"}, good, FaultModelUnknown},
+		{"cascade too large", jobs.Settings{Model: "tiny,tiny"}, good, FaultResultTooLarge},
 		{"broken model", jobs.Settings{Model: "broken"}, good, FaultModelBroken},
 	} {
 		if c.s.Model == "" {

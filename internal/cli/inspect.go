@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -103,17 +104,22 @@ func inspectFile(path string) (*inspection, error) {
 	return inspectImage(path)
 }
 
+// maxInspected is the largest image file that is read, in bytes. Pixels do not count:
+// they are not decoded, and results are larger than what may be enlarged.
+const maxInspected = 1 << 30
+
 func inspectImage(path string) (*inspection, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, cause(err))
 	}
 	defer f.Close()
-	data, err := imageio.ReadAll(f, path, imageio.Limits{})
+	limits := imageio.Limits{MaxPixels: math.MaxInt64, MaxBytes: maxInspected}
+	data, err := imageio.ReadAll(f, path, limits)
 	if err != nil {
 		return nil, err
 	}
-	info, err := imageio.Inspect(data, path, imageio.Limits{})
+	info, err := imageio.Inspect(data, path, limits)
 	if err != nil {
 		if errors.Is(err, imageio.ErrUnknownFormat) {
 			return nil, fmt.Errorf("inspect %s: neither an image nor a file of tensors (.safetensors, .pth): %w", path, err)

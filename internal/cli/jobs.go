@@ -141,13 +141,17 @@ func (r jobRequest) folderJobs(dir, ext string) ([]job, error) {
 	if info, err := os.Stat(target); err == nil && !info.IsDir() {
 		return nil, usagef("-o %s is a file; the results of a folder need a folder", target)
 	}
+	root, err := filepath.EvalSymlinks(dir) // a walk does not follow links
+	if err != nil {
+		return nil, fmt.Errorf("read folder %s: %w", dir, cause(err))
+	}
 	var jobs []job
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return fmt.Errorf("read folder %s: %w", path, cause(err))
 		}
 		if d.IsDir() {
-			if path != dir && (strings.HasPrefix(d.Name(), ".") || sameFile(path, target)) {
+			if path != root && (strings.HasPrefix(d.Name(), ".") || sameFile(path, target)) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -155,11 +159,11 @@ func (r jobRequest) folderJobs(dir, ext string) ([]job, error) {
 		if strings.HasPrefix(d.Name(), ".") || !slices.Contains(inputExtensions, strings.ToLower(filepath.Ext(path))) {
 			return nil
 		}
-		rel, err := filepath.Rel(dir, path)
+		rel, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}
-		jobs = append(jobs, job{path, filepath.Join(target, strings.TrimSuffix(rel, filepath.Ext(rel))+ext)})
+		jobs = append(jobs, job{filepath.Join(dir, rel), filepath.Join(target, strings.TrimSuffix(rel, filepath.Ext(rel))+ext)})
 		return nil
 	})
 	if err == nil && len(jobs) == 0 {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -116,6 +117,12 @@ func (f *sampleFlags) check(cmd *cobra.Command) error {
 	if f.process && f.frames < 2 {
 		return usagef("--frames %d: want 2 or more", f.frames)
 	}
+	if !f.process && cmd.Flags().Changed("frames") {
+		return usagef("--frames is for --process")
+	}
+	if f.process && f.columns > 0 {
+		return usagef("--columns does not go with --process, where each draw has a row")
+	}
 	if f.count == 0 {
 		f.count = 16
 		if len(f.inputs) > 0 {
@@ -158,7 +165,11 @@ func (f *sampleFlags) source() (*drawer, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := up.Check(f.options); err != nil {
+		check := up.Check
+		if f.count > 1 { // as many seeds, which a regression does not take
+			check = func(o sr3.Options) error { return up.CheckSamples(o, f.count) }
+		}
+		if err := check(f.options); err != nil {
 			return nil, usagef("%w", err)
 		}
 		return &drawer{enlarger: up}, nil
@@ -181,6 +192,9 @@ func (f *sampleFlags) source() (*drawer, error) {
 	d.first = c.Stages[0].Apply(f.options)
 	d.first.Width, d.first.Height, d.first.Scale = f.size, f.size, 0
 	if c.Stages = c.Stages[1:]; len(c.Stages) == 0 {
+		if f.options.Scale > 0 {
+			return d, usagef("--scale is for what enlarges; %s makes images from noise: see --size", f.model)
+		}
 		return d, nil
 	}
 	if d.enlarger, err = sr3.OpenCascade(c, f.finder()); err != nil {
@@ -204,6 +218,9 @@ func (d *drawer) draw(ctx context.Context, img *sr3.Image, o sr3.Options) (*sr3.
 	if img == nil {
 		first := d.first
 		first.Seed, first.OnStep, first.OnWindow = o.Seed, o.OnStep, o.OnWindow
+		if d.enlarger != nil {
+			first.OnStep = nil // a film shows the last model
+		}
 		made, report, err := d.generator.Generate(ctx, first)
 		if err != nil || d.enlarger == nil {
 			return made, err
@@ -228,19 +245,10 @@ type sampling struct {
 
 // run makes all rows and writes them.
 func (p *sampling) run(ctx context.Context) error {
-	folder := strings.HasSuffix(p.output, "/") || strings.HasSuffix(p.output, string(filepath.Separator))
-	if st, err := os.Stat(p.output); err == nil && st.IsDir() {
-		folder = true
-	} else if err == nil && !p.overwrite {
-		return fmt.Errorf("%s exists already; give --overwrite to replace it, or another -o", p.output)
-	}
-	if !folder {
-		if _, err := imageio.FormatOf(p.output); err != nil {
-			return usagef("-o: %w", err)
-		}
-		if err := runfiles.CheckWritable(p.output); err != nil {
-			return err
-		}
+	p.all = max(len(p.inputs), 1) * p.count
+	folder, err := p.checkOutput()
+	if err != nil {
+		return err
 	}
 	images := make([]*sr3.Image, max(len(p.inputs), 1))
 	for i, in := range p.inputs {
@@ -251,7 +259,6 @@ func (p *sampling) run(ctx context.Context) error {
 		images[i] = img
 	}
 	p.meter.begin("sample")
-	p.all = len(images) * p.count
 	var rows [][]*sr3.Image
 	for _, img := range images {
 		made, err := p.rowsOf(ctx, img)
@@ -266,6 +273,38 @@ func (p *sampling) run(ctx context.Context) error {
 	}
 	return p.write(p.output, mosaic(p.arrange(rows)))
 }
+
+// checkOutput finds what would keep the results from being written, and says whether
+// they go to a folder.
+func (p *sampling) checkOutput() (folder bool, err error) {
+	folder = strings.HasSuffix(p.output, "/") || strings.HasSuffix(p.output, string(filepath.Separator))
+	if st, err := os.Stat(p.output); err == nil && st.IsDir() {
+		folder = true
+	}
+	if !folder {
+		if _, err := imageio.FormatOf(p.output); err != nil {
+			return false, usagef("-o: %w", err)
+		}
+		return false, errors.Join(p.checkFree(p.output), runfiles.CheckWritable(p.output))
+	}
+	for n := range p.all { // with --process there are more; those are checked when they are written
+		if err := p.checkFree(p.numbered(n)); err != nil {
+			return true, err
+		}
+	}
+	return true, runfiles.CheckWritable(p.numbered(0))
+}
+
+// checkFree says whether a file may be written.
+func (p *sampling) checkFree(path string) error {
+	if _, err := os.Lstat(path); err == nil && !p.overwrite {
+		return fmt.Errorf("%s exists already; give --overwrite to replace it, or another -o", path)
+	}
+	return nil
+}
+
+// numbered is the path of a file in the folder of the results.
+func (p *sampling) numbered(n int) string { return filepath.Join(p.output, fmt.Sprintf("%04d.png", n)) }
 
 // rowsOf makes the draws of one image: one row, or one for each with --process.
 func (p *sampling) rowsOf(ctx context.Context, img *sr3.Image) ([][]*sr3.Image, error) {
@@ -344,11 +383,10 @@ func (p *sampling) writeAll(rows [][]*sr3.Image) error {
 			row = row[1:] // the image itself is there already
 		}
 		for _, img := range row {
-			path := filepath.Join(p.output, fmt.Sprintf("%04d.png", n))
-			if _, err := os.Lstat(path); err == nil && !p.overwrite {
-				return fmt.Errorf("%s exists already; give --overwrite to replace it, or another -o", path)
+			if err := p.checkFree(p.numbered(n)); err != nil {
+				return err
 			}
-			if err := p.write(path, img); err != nil {
+			if err := p.write(p.numbered(n), img); err != nil {
 				return err
 			}
 			n++

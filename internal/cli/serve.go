@@ -35,13 +35,12 @@ type serveFlags struct {
 	verbose     bool
 	quiet       bool
 	queue       jobs.Options
-	limits      worker.Limits
+	limits      limitFlags
 	maxWaiting  int
 	maxStreams  int
 	maxMemoryMB int64
 	maxStoreMB  int64
 	given       func(flag string) bool // on the command line
-	maxInputMB  int64
 }
 
 func newServe(s *streams) *cobra.Command {
@@ -99,7 +98,6 @@ at once, which loses nothing either.`,
 // register declares the flags.
 func (f *serveFlags) register(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	l := worker.Limits{}.WithDefaults()
 	fl.StringVar(&f.addr, "addr", "127.0.0.1:7860", "host:port to listen on; port 0 chooses one")
 	fl.StringVar(&f.queue.Dir, "dir", "", "folder of the queue's store (default: "+defaultText(serveDir())+")")
 	fl.StringVar(&f.keys, "keys", "", "file of keys, see \"sr3 serve keys\" (default, if it exists: "+defaultText(keysFile())+")")
@@ -113,11 +111,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&f.queue.MaxQueued, "max-queue", 512, "jobs that may wait; more are refused with 503")
 	fl.Int64Var(&f.maxStoreMB, "max-store", 8192, "MiB that images of all jobs may take together")
 	fl.DurationVar(&f.queue.Keep, "keep", 24*time.Hour, "how long jobs, images and results are kept")
-	fl.Int64Var(&f.maxInputMB, "max-input", l.MaxInputBytes>>20, "MiB of the largest image file that is taken")
-	fl.Int64Var(&f.limits.MaxInputPixels, "max-input-pixels", l.MaxInputPixels, "largest image in pixels")
-	fl.IntVar(&f.limits.MaxOutputPixels, "max-pixels", l.MaxOutputPixels, "largest result in pixels")
-	fl.IntVar(&f.limits.MaxSteps, "max-steps", l.MaxSteps, "most refinement steps")
-	fl.IntVar(&f.limits.MaxSamples, "max-samples", l.MaxSamples, "most draws of one job")
+	f.limits.register(fl)
 	fl.Float64Var(&f.rate, "max-rate", 20, "submissions a second for each key, twice as many at once; more are refused with 429 (0: no limit)")
 	fl.IntVar(&f.maxWaiting, "max-waiting", 256, "requests that may wait for their results at a time")
 	fl.IntVar(&f.maxStreams, "max-streams", 256, "streams of events that may be open at a time")
@@ -129,18 +123,12 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 
 // check finds what is wrong with the flags.
 func (f *serveFlags) check() error {
-	for _, c := range []struct {
-		flag  string
-		value int64
-		least int64
-	}{
-		{"parallel", int64(f.parallel), 0}, {"max-queue", int64(f.queue.MaxQueued), 1}, {"max-store", f.maxStoreMB, 1}, {"max-input", f.maxInputMB, 1},
-		{"max-input-pixels", f.limits.MaxInputPixels, 1}, {"max-pixels", int64(f.limits.MaxOutputPixels), 1}, {"max-steps", int64(f.limits.MaxSteps), 1},
-		{"max-samples", int64(f.limits.MaxSamples), 2}, {"max-waiting", int64(f.maxWaiting), 1}, {"max-streams", int64(f.maxStreams), 1}, {"max-memory", f.maxMemoryMB, 1},
-	} {
-		if c.value < c.least || c.value > 1<<40 {
-			return usagef("--%s %d: want %d or more", c.flag, c.value, c.least)
-		}
+	err := checkNumbers(f.limits.numbers(), []boundedInt{
+		{"parallel", int64(f.parallel), 0}, {"max-queue", int64(f.queue.MaxQueued), 1}, {"max-store", f.maxStoreMB, 1},
+		{"max-waiting", int64(f.maxWaiting), 1}, {"max-streams", int64(f.maxStreams), 1}, {"max-memory", f.maxMemoryMB, 1},
+	})
+	if err != nil {
+		return err
 	}
 	switch {
 	case !(f.rate >= 0 && f.rate <= 1e6):
@@ -204,7 +192,7 @@ func (f *serveFlags) run(ctx context.Context, s *streams) error {
 	if err != nil {
 		return err
 	}
-	w.do = srv.Observe(worker.New(models, f.limits, f.computeThreads()).Do)
+	w.do = srv.Observe(worker.New(models, f.limits.limits(), f.computeThreads()).Do)
 	f.announce(s, l.Addr(), queue)
 	return w.alongside(ctx, func(ctx context.Context) error {
 		err := srv.Serve(ctx, l)
@@ -280,9 +268,8 @@ func (f *serveFlags) openQueue(ctx context.Context, log *slog.Logger) (*jobs.Que
 
 // options are those of the server.
 func (f *serveFlags) options(queue *jobs.Queue, models *worker.Models, keys *server.Keys, w *serveWorker, log *slog.Logger) server.Options {
-	f.limits.MaxInputBytes = f.maxInputMB << 20
 	return server.Options{
-		Queue: queue, Models: models, Limits: f.limits, Keys: keys, Page: web.Files(), Keep: f.queue.Keep, Wait: f.wait, MaxWaiting: f.maxWaiting, MaxStreams: f.maxStreams,
+		Queue: queue, Models: models, Limits: f.limits.limits(), Keys: keys, Page: web.Files(), Keep: f.queue.Keep, Wait: f.wait, MaxWaiting: f.maxWaiting, MaxStreams: f.maxStreams,
 		MaxMemory: f.maxMemoryMB << 20, Rate: f.rate, Parallel: f.parallel, Ready: w.ready, Logger: log,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,8 +95,11 @@ func (f *upscaleFlags) checkFleet(cmd *cobra.Command) error {
 	if f.options.Seed > maxFleetSeed {
 		return usagef("--seed %d: want at most %d with --nats", f.options.Seed, int64(maxFleetSeed))
 	}
-	if strings.ContainsAny(f.model, `/\`) || strings.HasSuffix(f.model, ".safetensors") {
+	if ext := strings.ToLower(filepath.Ext(f.model)); strings.ContainsAny(f.model, `/\`) || ext == ".safetensors" || ext == ".toml" {
 		return usagef("-n %s is a file; the workers have models by name only", f.model)
+	}
+	if len(f.steps) > 1 {
+		return usagef("--steps with %d numbers: with --nats it has one, for all models", len(f.steps))
 	}
 	return nil
 }
@@ -106,6 +110,9 @@ func (f *upscaleFlags) knownModel() (up *sr3.Upscaler, scale int, err error) {
 	up, err = f.open()
 	if err == nil {
 		return up, up.Scale(), nil
+	}
+	if !errors.Is(err, model.ErrUnknown) {
+		return nil, 0, err
 	}
 	o := f.options
 	if f.output == "" && o.Scale == 0 && o.Width == 0 && o.Height == 0 {

@@ -28,6 +28,7 @@ type workerFlags struct {
 	replicas  int
 	drain     time.Duration
 	quiet     bool
+	limits    limitFlags
 }
 
 // natsFlags say where the queue is.
@@ -58,8 +59,9 @@ power, another one takes the job up when the lease has run out, and only one of
 them can deliver results.
 
 Models are found by name, as in "sr3 model list", and in --models-dir before all others.
-A job that asks for a model that this worker does not have is discarded, so workers that
-share a queue should have the same models.
+A job that asks for a model that this worker does not have is discarded, and so is one
+beyond the --max- limits, so workers that share a queue should have the same models and
+limits, and those of "sr3 serve".
 
 Ctrl-C or a termination signal ends it: jobs in work have --drain to finish, then
 they are handed back and wait for another worker. Exit code 0.`,
@@ -84,6 +86,7 @@ they are handed back and wait for another worker. Exit code 0.`,
 	fl.Lookup("threads").Usage = "processor threads for each job (default the processors shared among --parallel)"
 	fl.DurationVar(&f.drain, "drain", 10*time.Second, "how long jobs in work may still take after Ctrl-C")
 	fl.IntVar(&f.replicas, "replicas", 0, "on how many servers of a cluster the queue is stored from now on, 1 to 5 (default: as it is)")
+	f.limits.register(fl)
 	fl.BoolVar(&f.quiet, "quiet", false, "only warnings")
 	return cmd
 }
@@ -99,6 +102,9 @@ func (f *workerFlags) check() error {
 		return usagef("--replicas %d: want 1 to 5", f.replicas)
 	case f.drain < 0:
 		return usagef("--drain %v: want 0 or more", f.drain)
+	}
+	if err := checkNumbers(f.limits.numbers()); err != nil {
+		return err
 	}
 	if f.drain == 0 {
 		f.drain = -1 // none at all
@@ -121,7 +127,7 @@ func (f *workerFlags) run(ctx context.Context, s *streams) error {
 	}
 	defer q.Close()
 	threads := cmp.Or(f.threads, max(1, threadsOrAll(0)/f.parallel))
-	do := worker.New(models, worker.Limits{}, threads)
+	do := worker.New(models, f.limits.limits(), threads)
 	log.Info("ready for jobs", "parallel", f.parallel, "threads", threads, "models", strings.Join(models.Names(), " "))
 	err = q.Work(ctx, jobs.Worker{Name: f.name, Parallel: f.parallel, Drain: f.drain, Do: func(ctx context.Context, t *jobs.Task) error {
 		return logged(ctx, log, t, do)
