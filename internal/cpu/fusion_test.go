@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sr3-go/sr3/internal/graph"
@@ -16,22 +17,22 @@ func TestFusionAgainstPlain(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	seen := map[string]int{}
 	for _, c := range []struct {
-		name              string
+		name, way         string // way is how Profile describes the convolution's kernel
 		n, side, in, out  int
 		kernel, stride    int
 		up, shift, shared bool
 	}{
-		{"winograd", 2, 17, 33, 40, 3, 1, false, true, false},
-		{"one shift for all", 2, 16, 32, 32, 3, 1, false, true, true},
-		{"streamed", 2, 9, 200, 193, 3, 1, false, true, false},
-		{"2x2 winograd, streamed", 1, 16, 200, 197, 3, 1, true, true, false},
-		{"2x2 winograd", 2, 15, 32, 35, 3, 1, true, true, false},
-		{"upsampled, too small", 1, 6, 32, 35, 3, 1, true, false, false},
-		{"direct", 2, 7, 5, 9, 3, 1, false, true, false},
-		{"thin", 1, 40, 20, 3, 3, 1, false, false, false},
-		{"strided", 2, 12, 24, 24, 3, 2, false, true, false},
-		{"1x1", 2, 11, 20, 36, 1, 1, false, true, false},
-		{"1x1 without shift", 1, 33, 20, 36, 1, 1, false, false, false},
+		{"winograd", "winograd 3x3", 2, 17, 33, 40, 3, 1, false, true, false},
+		{"one shift for all", "winograd 3x3", 2, 16, 32, 32, 3, 1, false, true, true},
+		{"streamed", "winograd, streamed,", 1, 17, 200, 193, 3, 1, false, true, false},
+		{"2x2 winograd, streamed", "2x2 winograd, streamed,", 1, 16, 200, 197, 3, 1, true, true, false},
+		{"2x2 winograd", "2x2 winograd 3x3", 2, 15, 32, 35, 3, 1, true, true, false},
+		{"upsampled, too small", "winograd 3x3", 1, 6, 32, 35, 3, 1, true, false, false},
+		{"direct", "direct", 2, 7, 5, 9, 3, 1, false, true, false},
+		{"thin", "thin", 1, 40, 20, 3, 3, 1, false, false, false},
+		{"strided", "direct", 2, 12, 24, 24, 3, 2, false, true, false},
+		{"1x1", "direct", 2, 11, 20, 36, 1, 1, false, true, false},
+		{"1x1 without shift", "direct", 1, 33, 20, 36, 1, 1, false, false, false},
 	} {
 		for order := range 4 {
 			if c.in*c.out > 1e4 && (order%2 == 0 || testing.Short()) {
@@ -71,8 +72,13 @@ func TestFusionAgainstPlain(t *testing.T) {
 			if e := compareWithPlain(t, g, outputs, 1+r.IntN(3)); e == 0 {
 				t.Errorf("%s: no error at all", c.name)
 			}
-			for _, s := range compiled(t, g, outputs).Profile() {
+			steps := compiled(t, g, outputs).Profile()
+			for _, s := range steps {
 				seen[s.Op]++
+			}
+			first := slices.IndexFunc(steps, func(s StepTime) bool { return s.Op == "conv2d" })
+			if got := steps[first].Detail; !strings.HasPrefix(got, c.way) {
+				t.Errorf("%s: the kernel is %q, not %s", c.name, got, c.way)
 			}
 		}
 	}
