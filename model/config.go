@@ -239,7 +239,7 @@ func ParseConfig(data []byte) (Config, error) {
 		FormatVersion int `json:"format_version"`
 	}
 	if json.Unmarshal(data, &version) == nil && version.FormatVersion > FormatVersion {
-		return c, fmt.Errorf("model config: format_version %d is newer than %d; update sr3", version.FormatVersion, FormatVersion)
+		return c, fmt.Errorf("model config: format_version %d is newer than %d; %w", version.FormatVersion, FormatVersion, errNewer)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()

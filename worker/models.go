@@ -269,19 +269,11 @@ func read(name string, file stamp) (*openModel, error) {
 }
 
 func unreadable(name, path string, err error) error {
-	return fmt.Errorf("the model %s cannot be read; its file is %s: %w", name, fault(path), hide(err, path, name))
+	return fmt.Errorf("the model %s cannot be read; its file is %s: %w", name, model.Diagnose(path, err).Is, hide(err, path, name))
 }
 
 func unusable(name string, err error) error {
 	return fmt.Errorf("the model %s cannot be used: %w", name, err)
-}
-
-// fault says what is wrong with a file that no model can be read from.
-func fault(path string) string {
-	if ok, err := model.IsModel(path); err == nil && !ok {
-		return "not an SR3 model"
-	}
-	return "damaged"
 }
 
 // hide takes a path out of an error's text.

@@ -316,8 +316,10 @@ func TestForeignModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	later := bytes.Replace(data, []byte(`\"format_version\":1`), []byte(`\"format_version\":7`), 1)
 	for name, c := range map[string]struct{ data, want string }{
-		"cut": {string(data[:len(data)-9]), "its file is damaged"}, "theirs": {"\x02\x00\x00\x00\x00\x00\x00\x00{}", "its file is not an SR3 model"},
+		"later": {string(later), "its file is of a newer version of sr3"},
+		"cut":   {string(data[:len(data)-9]), "its file is damaged"}, "theirs": {"\x02\x00\x00\x00\x00\x00\x00\x00{}", "its file is not an SR3 model"},
 	} {
 		if err := os.WriteFile(filepath.Join(m.dir, name+".safetensors"), []byte(c.data), 0o600); err != nil {
 			t.Fatal(err)
@@ -334,7 +336,7 @@ func TestForeignModels(t *testing.T) {
 	t.Setenv("SR3_MODELS", "")
 	t.Setenv("HOME", here)
 	t.Setenv("XDG_CONFIG_HOME", here)
-	if got, want := NewModels("").Names(), []string{"cut", "photo-x4", "tiny"}; !slices.Equal(got, want) {
+	if got, want := NewModels("").Names(), []string{"cut", "later", "photo-x4", "tiny"}; !slices.Equal(got, want) {
 		t.Errorf("names %v, want %v", got, want)
 	}
 }

@@ -87,14 +87,6 @@ func examine() *doctorReport {
 	return r
 }
 
-// fault says what is wrong with a file that no model can be read from.
-func (m modelSummary) fault() string {
-	if m.foreign {
-		return "not an SR3 model"
-	}
-	return "damaged"
-}
-
 // suggest adds what the user may want to do.
 func (r *doctorReport) suggest() {
 	add := func(format string, args ...any) { r.Suggestions = append(r.Suggestions, fmt.Sprintf(format, args...)) }
@@ -116,11 +108,7 @@ func (r *doctorReport) suggest() {
 	for _, m := range r.Models {
 		if m.Error != "" {
 			r.Healthy = false
-			wayOut := "copy it again from its source"
-			if m.foreign {
-				wayOut = "move it to another folder"
-			}
-			add("model %s is %s; %s: %s", m.Name, m.fault(), wayOut, m.Error)
+			add("model %s is %s; %s: %s", m.Name, m.fault.Is, m.fault.WayOut, m.Error)
 		}
 	}
 	if !r.SelfTest.ThreadsSame || r.SelfTest.MaxError > maxSelfTestError {
@@ -142,7 +130,7 @@ func (r *doctorReport) print(s *streams) {
 	fmt.Fprintf(s.out, "models        found in %s\n", strings.Join(r.ModelsDirs, " and "))
 	for _, m := range r.Models {
 		if m.Error != "" {
-			fmt.Fprintf(s.out, "              %s, %s, %s\n", m.Name, m.fault(), m.Where)
+			fmt.Fprintf(s.out, "              %s, %s, %s\n", m.Name, m.fault.Is, m.Where)
 			continue
 		}
 		fmt.Fprintf(s.out, "              %s, x%d, %.2f M parameters, %s\n", m.Name, m.Scale, float64(m.Parameters)/1e6, m.Where)

@@ -49,7 +49,7 @@ type modelSummary struct {
 	Digest     string `json:"digest"`
 	Error      string `json:"error,omitempty"`
 
-	foreign bool // the file is not damaged, but no model at all
+	fault model.Fault // where there is an Error
 }
 
 func newModelList(s *streams) *cobra.Command {
@@ -99,9 +99,7 @@ func listModels() []modelSummary {
 	add := func(name, where string) {
 		sum := modelSummary{Name: name, Where: where}
 		if m, err := model.Open(name); err != nil {
-			sum.Error = err.Error()
-			ours, err := model.IsModel(where)
-			sum.foreign = err == nil && !ours
+			sum.Error, sum.fault = err.Error(), model.Diagnose(where, err)
 		} else {
 			sum.Scale, sum.Family, sum.Objective = m.Config.Scale, m.Config.Network.Family, m.Config.Objective
 			sum.Parameters, sum.Digest, sum.Trained = m.Parameters(), m.Digest, trainedText(m.Config)
