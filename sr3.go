@@ -142,7 +142,7 @@ func (u *Upscaler) Upscale(ctx context.Context, img *Image, o Options) (*Image, 
 	if err != nil {
 		return nil, err
 	}
-	return out, store(out, report)
+	return out, StoreReport(out, report)
 }
 
 // Samples makes n draws of one image, two at least: results of Upscale with the
@@ -155,7 +155,7 @@ func (u *Upscaler) Samples(ctx context.Context, img *Image, o Options, n int, ea
 		if each == nil {
 			return nil
 		}
-		if err := store(draw, r); err != nil {
+		if err := StoreReport(draw, r); err != nil {
 			return err
 		}
 		return each(i, draw)
@@ -163,7 +163,7 @@ func (u *Upscaler) Samples(ctx context.Context, img *Image, o Options, n int, ea
 	if err != nil {
 		return nil, err
 	}
-	return s, store(s.Mean, s.Report)
+	return s, StoreReport(s.Mean, s.Report)
 }
 
 // CheckSamples reports what keeps Samples from making n draws, such as a model
@@ -180,12 +180,13 @@ func DeviationMap(s *Samples, scale float64) (*Image, error) {
 	}
 	r := *s.Report
 	r.Statistic = upscale.StatisticDeviation
-	return img, store(img, &r)
+	return img, StoreReport(img, &r)
 }
 
-// store writes a report into an image's text. The map of texts may be the input's
-// and is not changed.
-func store(img *Image, r *Report) error {
+// StoreReport writes how an image was made into its text under [TextKey], as Upscale
+// does: for images that package upscale made. The map of texts may be shared with
+// another image and is not changed.
+func StoreReport(img *Image, r *Report) error {
 	text, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("upscale: %w", err)

@@ -36,14 +36,14 @@ type Cascade struct {
 // does by default; settings of a call that are not zero come before them.
 type Stage struct {
 	// Model is a name, or a path; in a file a path is relative to it.
-	Model       string  `toml:"model"`
-	Steps       int     `toml:"steps"`
-	Sampler     string  `toml:"sampler"`
-	Schedule    string  `toml:"schedule"`
-	Variance    string  `toml:"variance"`
-	Eta         float64 `toml:"eta"` // 0 is the model's default
-	Temperature float64 `toml:"temperature"`
-	Consistent  *bool   `toml:"consistent"`
+	Model       string   `toml:"model"`
+	Steps       int      `toml:"steps"`
+	Sampler     string   `toml:"sampler"`
+	Schedule    string   `toml:"schedule"`
+	Variance    string   `toml:"variance"`
+	Eta         *float64 `toml:"eta"` // 0 is none; left out, the model's default
+	Temperature float64  `toml:"temperature"`
+	Consistent  *bool    `toml:"consistent"`
 }
 
 // Apply returns options with the stage's settings where they are zero.
@@ -53,10 +53,14 @@ func (s Stage) Apply(o upscale.Options) upscale.Options {
 
 // options are the settings as package upscale takes them.
 func (s Stage) options() upscale.Options {
-	return upscale.Options{
+	o := upscale.Options{
 		Steps: s.Steps, Sampler: s.Sampler, Schedule: s.Schedule, Variance: s.Variance,
-		Eta: s.Eta, Temperature: s.Temperature, Consistent: s.Consistent,
+		Temperature: s.Temperature, Consistent: s.Consistent,
 	}
+	if s.Eta != nil {
+		o.Eta = cmp.Or(*s.Eta, upscale.EtaNone)
+	}
+	return o
 }
 
 const (
@@ -108,6 +112,9 @@ func (c *Cascade) check() error {
 	for i, s := range c.Stages {
 		if s.Model == "" {
 			return fmt.Errorf("stage %d of %d names no model", i+1, len(c.Stages))
+		}
+		if s.Eta != nil && !(*s.Eta >= 0 && *s.Eta <= 1) {
+			return fmt.Errorf("stage %d of %d: eta %g: want 0 to 1", i+1, len(c.Stages), *s.Eta)
 		}
 	}
 	return nil

@@ -123,3 +123,21 @@ func TestOpen(t *testing.T) {
 		}
 	}
 }
+
+// TestEta: 0 in a file is no fresh noise, nothing the model's default, and what is no share is refused.
+func TestEta(t *testing.T) {
+	for text, want := range map[string]float64{"": 0, "eta = 0": upscale.EtaNone, "eta = 0.0": upscale.EtaNone, "eta = 0.5": 0.5} {
+		c, err := Read(write(t, "[[stage]]\nmodel = \"a\"\n"+text))
+		if err != nil {
+			t.Fatalf("%q: %v", text, err)
+		}
+		if got := c.Stages[0].Apply(upscale.Options{}).Eta; got != want {
+			t.Errorf("%q is the eta %g, want %g", text, got, want)
+		}
+	}
+	for _, text := range []string{"eta = -1", "eta = 1.01", "eta = nan"} {
+		if _, err := Read(write(t, "[[stage]]\nmodel = \"a\"\n"+text)); err == nil || !strings.Contains(err.Error(), "stage 1 of 1: eta") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}

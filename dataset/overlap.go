@@ -31,6 +31,9 @@ type Pair struct {
 // correlate with 0.9 when reduced further.
 const thumbSide = 32
 
+// rounding is how much of a correlation may be lost to it.
+const rounding = 1e-6
+
 // Overlap finds for each image held out those trained on that correlate with it by
 // at least the threshold (0 to 1), as they are or mirrored, most alike first. Such
 // pairs are the same photograph, or the same moment, and an image that was trained
@@ -81,7 +84,7 @@ func alike(name string, held []float32, sources []source, thumbs [][]float32, th
 			continue
 		}
 		straight, turned := dot(held, t), dot(mirrored, t)
-		if c := max(straight, turned); c >= threshold {
+		if c := max(straight, turned); c >= threshold-rounding {
 			pairs = append(pairs, Pair{name, sources[i].name, c, turned > straight})
 		}
 	}
@@ -141,12 +144,13 @@ func mirrorThumb(t []float32) []float32 {
 	return out
 }
 
+// dot is the correlation of two thumbs, whose norms are 1 but for rounding.
 func dot(a, b []float32) float64 {
-	sum := float32(0)
+	sum := 0.0
 	for i, v := range a {
-		sum += v * b[i]
+		sum += float64(v) * float64(b[i])
 	}
-	return float64(sum)
+	return min(max(sum, -1), 1)
 }
 
 // ReadNames reads a list of names, one a line. Empty lines and what follows a # at
@@ -174,17 +178,20 @@ func ReadNames(path string) ([]string, error) {
 // exclude takes images out of a list by their names. A name that is not there is an
 // error: the list is that of other images.
 func exclude(sources []source, names []string) ([]source, error) {
-	unwanted := map[string]bool{}
+	found := map[string]bool{} // by name to leave out
 	for _, name := range names {
-		unwanted[name] = true
+		found[name] = false
 	}
 	kept := slices.DeleteFunc(slices.Clone(sources), func(s source) bool {
-		out := unwanted[s.name]
-		delete(unwanted, s.name)
+		_, out := found[s.name]
+		if out {
+			found[s.name] = true // as often as it is listed
+		}
 		return out
 	})
-	if len(unwanted) > 0 {
-		return nil, fmt.Errorf("%d of %d images to leave out are not there, such as %s", len(unwanted), len(names), slices.Min(slices.Collect(maps.Keys(unwanted))))
+	maps.DeleteFunc(found, func(_ string, there bool) bool { return there })
+	if len(found) > 0 {
+		return nil, fmt.Errorf("%d of %d images to leave out are not there, such as %s", len(found), len(names), slices.Min(slices.Collect(maps.Keys(found))))
 	}
 	if len(kept) == 0 {
 		return nil, errors.New("all images are to be left out")

@@ -56,7 +56,7 @@ func TestOverlap(t *testing.T) {
 		t.Fatalf("found %v after %d images", pairs, shares)
 	}
 	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Held, b.Held) })
-	if p := pairs[0]; p.Held != "dim.png" || p.Trained != "c.png" || p.Mirrored || p.Correlation < 0.99 || p.Correlation > 1.0001 {
+	if p := pairs[0]; p.Held != "dim.png" || p.Trained != "c.png" || p.Mirrored || p.Correlation < 0.99 || p.Correlation > 1 {
 		t.Errorf("found %+v", p)
 	}
 	if p := pairs[1]; p.Held != "mirrored.png" || p.Trained != "e.png" || !p.Mirrored {
@@ -101,5 +101,38 @@ func TestExclude(t *testing.T) {
 	}
 	if _, err := ReadNames(filepath.Join(dir, "missing")); err == nil {
 		t.Error("a missing list is read")
+	}
+}
+
+// TestExcludeAcrossFolders: where two folders have an image of one name each, a list leaves out the one it means, and it
+// leaves out every listing of a folder that is given twice.
+func TestExcludeAcrossFolders(t *testing.T) {
+	root, held := t.TempDir(), t.TempDir()
+	a, b := filepath.Join(root, "a"), filepath.Join(root, "b")
+	for i, dir := range []string{a, b} {
+		write(t, filepath.Join(dir, "0001.png"), scene(i).file(t))
+		write(t, filepath.Join(dir, "000"+string(rune('2'+i))+".png"), scene(4+i).file(t))
+	}
+	write(t, filepath.Join(held, "same.png"), scene(1).file(t))
+	for _, paths := range [][]string{{a, b}, {b, b}, {a, b, a, b}, {filepath.Join(a, "0001.png"), filepath.Join(b, "0001.png")}} {
+		pairs, err := Overlap(t.Context(), paths, []string{held}, 1, 2, nil)
+		if err != nil || len(pairs) == 0 {
+			t.Fatalf("%v: found %v, %v", paths, pairs, err)
+		}
+		sources, err := list(paths)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var unwanted []string
+		for _, p := range pairs {
+			unwanted = append(unwanted, p.Trained)
+		}
+		kept, err := exclude(sources, unwanted)
+		if err != nil {
+			t.Fatalf("%v: %v", paths, err)
+		}
+		if slices.ContainsFunc(kept, func(s source) bool { return s.path == filepath.Join(b, "0001.png") }) || len(kept) != len(sources)-len(pairs) {
+			t.Errorf("%v without %v: %v is left of %v", paths, unwanted, kept, sources)
+		}
 	}
 }

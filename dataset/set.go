@@ -133,14 +133,9 @@ func Open(paths []string, opt Options) (*Set, error) {
 // Len is the number of images listed, including those that will turn out to be unusable.
 func (s *Set) Len() int { return len(s.sources) }
 
-// Names returns the names of the listed images in order.
-func (s *Set) Names() []string {
-	names := make([]string, len(s.sources))
-	for i, src := range s.sources {
-		names[i] = src.name
-	}
-	return names
-}
+// Names returns the names of the listed images in order: their paths within the folders, with the folder in front where
+// several have an image of that name.
+func (s *Set) Names() []string { return names(s.sources) }
 
 // probe makes sure that there is a usable image.
 func (s *Set) probe() error {

@@ -54,22 +54,61 @@ func (s source) read() ([]byte, error) {
 }
 
 // list finds the images under every path: folders are searched recursively for images and tar files, a file is an
-// image or a tar file. Within one path the order is that of the names, so it does not depend on the file system.
+// image or a tar file. Within one path the order is that of the names, so it does not depend on the file system. A name
+// belongs to one image, which may be listed more than once, to be seen more often.
 func list(paths []string) ([]source, error) {
 	var all []source
+	var folders []string // of each source
 	for _, path := range paths {
 		found, err := listPath(path)
 		if err != nil {
 			return nil, err
 		}
 		slices.SortStableFunc(found, func(a, b source) int { return cmp.Compare(a.name, b.name) })
+		folder := path
+		if len(found) == 1 && filepath.Base(path) == found[0].name {
+			folder = filepath.Dir(path) // an image by itself
+		}
+		folders = append(folders, slices.Repeat([]string{folder}, len(found))...)
 		all = append(all, found...)
 	}
+	short := names(all)
+	tellApart(all, func(i int) string { return filepath.ToSlash(filepath.Join(filepath.Base(folders[i]), short[i])) })
+	tellApart(all, func(i int) string { return filepath.ToSlash(filepath.Join(folders[i], short[i])) })
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no images in %s: looked in folders, and in the .tar files there, for names ending in %s",
 			strings.Join(paths, ", "), strings.Join(extensions, " "))
 	}
 	return all, nil
+}
+
+func names(sources []source) []string {
+	names := make([]string, len(sources))
+	for i, s := range sources {
+		names[i] = s.name
+	}
+	return names
+}
+
+// tellApart gives longer names to images that share one.
+func tellApart(all []source, longer func(i int) string) {
+	type place struct {
+		path   string
+		offset int64
+	}
+	first, shared := map[string]place{}, map[string]bool{}
+	for _, s := range all {
+		here := place{s.path, s.offset}
+		if there, seen := first[s.name]; seen && there != here {
+			shared[s.name] = true
+		}
+		first[s.name] = here
+	}
+	for i := range all {
+		if shared[all[i].name] {
+			all[i].name = longer(i)
+		}
+	}
 }
 
 // listPath lists one folder, image or tar file. Symbolic links are followed for path itself and for files.

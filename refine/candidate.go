@@ -28,7 +28,7 @@ func CandidateOf(o Options) (Candidate, error) {
 	if c.Sampler == "" {
 		c.Sampler = SamplerAncestral
 	}
-	if !usesEta(c.Sampler) {
+	if !UsesEta(c.Sampler) {
 		c.Eta = 0
 	}
 	for _, g := range grid.Gammas()[1:] {
@@ -57,8 +57,8 @@ func StepsFor(sampler string, calls int) int {
 	return calls
 }
 
-// usesEta tells the samplers that look at Options.Eta.
-func usesEta(sampler string) bool { return sampler == SamplerDDIM || sampler == SamplerDPMPP2M }
+// UsesEta tells the samplers that look at Options.Eta.
+func UsesEta(sampler string) bool { return sampler == SamplerDDIM || sampler == SamplerDPMPP2M }
 
 // RhoLevels returns the levels of the schedule of Karras et al., "Elucidating the Design Space of Diffusion-Based
 // Generative Models" (arXiv 2206.00364), equation 5, in log-SNR and cleanest first: with sigma = s/a = e^{-logSNR/2} the
@@ -113,7 +113,7 @@ func (c Candidate) String() string {
 	if n := len(c.Gammas); n > 0 {
 		text += fmt.Sprintf(", log-SNR %.2f to %.2f", diffusion.Gamma(c.Gammas[0]).LogSNR(), diffusion.Gamma(c.Gammas[n-1]).LogSNR())
 	}
-	if usesEta(c.Sampler) {
+	if UsesEta(c.Sampler) {
 		text += fmt.Sprintf(", eta %.2f", c.Eta)
 	}
 	return text + fmt.Sprintf(", temperature %.2f", c.Temperature)

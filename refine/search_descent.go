@@ -100,7 +100,7 @@ func knobs(s Search, sampler string, scale float64) []coordinate {
 		c.first = 1
 		list = append(list, c)
 	}
-	if usesEta(sampler) {
+	if UsesEta(sampler) {
 		list = append(list, newCoordinate(0, 1, 0.3*scale))
 	}
 	return list
@@ -111,7 +111,7 @@ func turned(s Search, c Candidate, at []float64) Candidate {
 	if !s.FixTemperature {
 		c.Temperature, at = at[0], at[1:]
 	}
-	if usesEta(c.Sampler) {
+	if UsesEta(c.Sampler) {
 		c.Eta = at[0]
 	}
 	return c
@@ -132,7 +132,7 @@ func newLevelsLane(s Search, from Candidate) (*lane, error) {
 	if !s.FixTemperature {
 		l.at = append(l.at, from.Temperature)
 	}
-	if usesEta(from.Sampler) {
+	if UsesEta(from.Sampler) {
 		l.at = append(l.at, from.Eta)
 	}
 	l.candidate = func(at []float64) Candidate {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"github.com/sr3-go/sr3/dataset"
 	"github.com/sr3-go/sr3/model"
 	"github.com/sr3-go/sr3/unet"
 )
@@ -81,7 +82,8 @@ func LoadInitConfig(outDir, init, file string, sets []string) (Config, error) {
 	return loadConfig(base, file, sets)
 }
 
-// findBeside looks for images, their manifest and the predictor beside the configuration file where the current folder has none.
+// findBeside looks for images, their manifest, the list of those to leave out and the predictor beside the configuration
+// file where the current folder has none.
 func (c *Config) findBeside(file string) {
 	if file == "" {
 		return
@@ -97,11 +99,23 @@ func (c *Config) findBeside(file string) {
 			list[i] = find(path)
 		}
 	}
-	for _, path := range []*string{&c.Data.Manifest, &c.Model.Predictor} {
+	for _, path := range []*string{&c.Data.Manifest, &c.Data.Exclude, &c.Model.Predictor} {
 		if *path != "" {
 			*path = find(*path)
 		}
 	}
+}
+
+// excluded are the names of images to leave out.
+func (c Config) excluded() ([]string, error) {
+	if c.Data.Exclude == "" {
+		return nil, nil
+	}
+	names, err := dataset.ReadNames(c.Data.Exclude)
+	if err != nil {
+		return nil, fmt.Errorf("data.exclude: %w", err)
+	}
+	return names, nil
 }
 
 func readConfigFile(file string) (string, error) {

@@ -60,7 +60,11 @@ func dryRun(opt Options) error {
 	fmt.Fprintf(out, "# memory              %.0f MiB weights, average and optimiser; %.0f MiB for the step; up to %d MiB decoded images\n",
 		float64(variables)/(1<<20), float64(s.memory())/(1<<20), cfg.Data.CacheMB)
 	if len(cfg.Data.Dirs) > 0 {
-		set, err := dataset.Open(cfg.Data.Dirs, cfg.dataOptions(nil))
+		data := cfg.dataOptions(nil)
+		if data.Exclude, err = cfg.excluded(); err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		set, err := dataset.Open(cfg.Data.Dirs, data)
 		if err != nil {
 			return fmt.Errorf("train: %w", err)
 		}

@@ -219,10 +219,8 @@ func (r *run) openData() error {
 	if opt.Enlarge, r.free, err = predictorHook(r.predictor); err != nil {
 		return err
 	}
-	if file := r.cfg.Data.Exclude; file != "" {
-		if opt.Exclude, err = dataset.ReadNames(file); err != nil {
-			return fmt.Errorf("data.exclude: %w", err)
-		}
+	if opt.Exclude, err = r.cfg.excluded(); err != nil {
+		return err
 	}
 	set, err := dataset.Open(r.cfg.Data.Dirs, opt)
 	if err != nil {

@@ -107,32 +107,46 @@ func (c chain) draw(o Options, i, n int) {
 	}
 }
 
-// drawer is the last run that refines, or the last.
-func (c chain) drawer() int {
-	for i, r := range slices.Backward(c) {
-		if !r.cfg.Regression() {
-			return i
-		}
-	}
-	return len(c) - 1
-}
-
 // report describes the finished work.
 func (c chain) report() *Report {
-	if len(c) == 1 {
-		return c[0].report()
-	}
-	all := *c[c.drawer()].report()
-	all.Passes, all.Steps, all.Scale = 0, 0, float64(c[len(c)-1].target.w)/float64(c[0].in.w)
+	var stages []*Report
 	for _, r := range c {
-		s := r.report()
-		all.Stages = append(all.Stages, s)
+		stages = append(stages, r.report())
+	}
+	if len(c) == 1 {
+		return stages[0]
+	}
+	return together(stages, float64(c[len(c)-1].target.w)/float64(c[0].in.w))
+}
+
+// After returns the report of an image that a [Generator] made, as first says, and that
+// was enlarged as r says: a cascade's, with the generator as its first stage.
+func (r *Report) After(first *Report) *Report {
+	rest := r.Stages
+	if len(rest) == 0 {
+		rest = []*Report{r}
+	}
+	return together(append([]*Report{first}, rest...), r.Scale)
+}
+
+// together describes the work of several stages by that of the last that refines.
+func together(stages []*Report, scale float64) *Report {
+	all := *stages[len(stages)-1]
+	for _, s := range slices.Backward(stages) {
+		if s.Objective != model.ObjectiveRegression {
+			all = *s
+			break
+		}
+	}
+	all.Passes, all.Steps, all.Scale, all.Stages = 0, 0, scale, stages
+	all.PassesBefore = stages[0].PassesBefore
+	for _, s := range stages {
 		all.Passes += s.Passes
 		all.Steps += s.Steps
 		all.Consistent = all.Consistent && s.Consistent
 	}
-	all.Model = joined(all.Stages, func(r *Report) string { return r.Model })
-	all.Digest = joined(all.Stages, func(r *Report) string { return r.Digest })
-	all.Lost = all.Stages[0].Lost
+	all.Model = joined(stages, func(r *Report) string { return r.Model })
+	all.Digest = joined(stages, func(r *Report) string { return r.Digest })
+	all.Lost = stages[0].Lost
 	return &all
 }

@@ -34,27 +34,42 @@ func (g *Generator) Config() model.Config { return g.u.cfg }
 // Close frees the compiled network. The Generator can still be used.
 func (g *Generator) Close() { g.u.Close() }
 
+// Check reports settings and sizes that Generate would refuse.
+func (g *Generator) Check(o Options) error {
+	_, err := g.options(o)
+	return errors.Join(err, g.u.Check(o))
+}
+
+// options fills in the size, which it checks, and clears what means nothing.
+func (g *Generator) options(o Options) (Options, error) {
+	side := g.u.cfg.Network.ImageSize
+	o.Width, o.Height = first(o.Width, side), first(o.Height, side)
+	o.Scale, o.Consistent = 0, new(bool)
+	if o.Width < 0 || o.Height < 0 {
+		return o, fmt.Errorf("generate: an image of %d x %d pixels: want positive numbers", o.Width, o.Height)
+	}
+	if err := o.checkPixels(size{o.Height, o.Width}); err != nil {
+		return o, fmt.Errorf("generate: %w", err)
+	}
+	return o, nil
+}
+
 // Generate draws an image. Options.Width and Height are its size; 0 means the side
 // of the images that the model was trained on, and other sizes than that work less
 // well the more the network sees of them at a time. Scale and Consistent mean
 // nothing here. The rest is as in [Upscaler.Upscale].
 func (g *Generator) Generate(ctx context.Context, o Options) (*imageio.Image, *Report, error) {
-	side := g.u.cfg.Network.ImageSize
-	o.Width, o.Height = first(o.Width, side), first(o.Height, side)
-	if o.Width < 0 || o.Height < 0 {
-		return nil, nil, fmt.Errorf("generate: an image of %d x %d pixels: want positive numbers", o.Width, o.Height)
+	o, err := g.options(o)
+	if err != nil {
+		return nil, nil, err
 	}
-	if err := o.checkPixels(size{o.Height, o.Width}); err != nil {
-		return nil, nil, fmt.Errorf("generate: %w", err)
-	}
-	o.Scale, o.Consistent = 0, new(bool)
 	// The network sees no image; the blank one has the size.
 	blank := imageio.New(o.Width, o.Height)
 	out, report, err := enlarge(ctx, g.u, blank, o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("generate: %w", errors.Unwrap(err))
 	}
-	if flat(out.Pix) {
+	if len(out.Pix) > 3 && flat(out.Pix) { // one pixel is always of one colour
 		return nil, nil, fmt.Errorf("generate: %w", &ConstantError{Value: [3]float32(out.Pix[:3]), FromNoise: true})
 	}
 	return out, report, nil

@@ -28,6 +28,9 @@ func (u *Upscaler) samplerOptions(o Options) (refine.Options, error) {
 	if s.Eta = first(o.Eta, s.Eta); s.Eta == EtaNone {
 		s.Eta = 0
 	}
+	if !refine.UsesEta(s.Sampler) {
+		s.Eta = 0
+	}
 	s.Temperature = first(o.Temperature, s.Temperature)
 	s.Threads = o.Threads
 	if o.Steps < 0 {

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sr3-go/sr3"
-	"github.com/sr3-go/sr3/cascade"
 	"github.com/sr3-go/sr3/imageio"
 	"github.com/sr3-go/sr3/internal/runfiles"
 	"github.com/sr3-go/sr3/model"
@@ -72,7 +72,7 @@ func (f *sampleFlags) register(cmd *cobra.Command) {
 	fl.BoolVar(&f.process, "process", false, "show how each draw comes about: y_t from the noisiest to the result")
 	fl.IntVar(&f.frames, "frames", 8, "pictures in a row of --process")
 	fl.Float64VarP(&o.Scale, "scale", "s", 0, "how many times larger images become (default: the model's)")
-	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for several models one number, or one for each (default: the model's)")
+	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for several models one number, or one for each, 0 for its own (default: the model's)")
 	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 (none) to 1 (default: the model's)")
@@ -149,90 +149,6 @@ func (f *sampleFlags) check(cmd *cobra.Command) error {
 	return nil
 }
 
-// drawer is where draws come from: a model that enlarges images, or an
-// unconditional one with those that enlarge what it makes.
-type drawer struct {
-	generator *upscale.Generator // nil for images
-	enlarger  *sr3.Upscaler      // nil where nothing follows the generator
-	first     sr3.Options        // of the generator
-	seedless  bool               // the enlarger draws nothing and takes no seed
-}
-
-// source opens the models.
-func (f *sampleFlags) source() (*drawer, error) {
-	if len(f.inputs) > 0 {
-		up, err := f.open()
-		if err != nil {
-			return nil, err
-		}
-		check := up.Check
-		if f.count > 1 { // as many seeds, which a regression does not take
-			check = func(o sr3.Options) error { return up.CheckSamples(o, f.count) }
-		}
-		if err := check(f.options); err != nil {
-			return nil, usagef("%w", err)
-		}
-		return &drawer{enlarger: up}, nil
-	}
-	c, err := cascade.Parse(f.model)
-	if err != nil {
-		return nil, err
-	}
-	m, err := openModel(c.Stages[0].Model, f.modelsDir)
-	if err != nil {
-		return nil, err
-	}
-	d := &drawer{}
-	if d.generator, err = upscale.NewGenerator(m); err != nil {
-		return nil, usagef("%w; give it an image, or -n an unconditional model", err)
-	}
-	if err := f.spread(c); err != nil {
-		return nil, err
-	}
-	d.first = c.Stages[0].Apply(f.options)
-	d.first.Width, d.first.Height, d.first.Scale = f.size, f.size, 0
-	if c.Stages = c.Stages[1:]; len(c.Stages) == 0 {
-		if f.options.Scale > 0 {
-			return d, usagef("--scale is for what enlarges; %s makes images from noise: see --size", f.model)
-		}
-		return d, nil
-	}
-	if d.enlarger, err = sr3.OpenCascade(c, f.finder()); err != nil {
-		return d, err
-	}
-	d.seedless = d.enlarger.Check(sr3.Options{Seed: 1}) != nil
-	return d, nil
-}
-
-func (d *drawer) close() {
-	if d.generator != nil {
-		d.generator.Close()
-	}
-	if d.enlarger != nil {
-		d.enlarger.Close()
-	}
-}
-
-// draw makes one draw of an image, or of noise where that is nil.
-func (d *drawer) draw(ctx context.Context, img *sr3.Image, o sr3.Options) (*sr3.Image, error) {
-	if img == nil {
-		first := d.first
-		first.Seed, first.OnStep, first.OnWindow = o.Seed, o.OnStep, o.OnWindow
-		if d.enlarger != nil {
-			first.OnStep = nil // a film shows the last model
-		}
-		made, report, err := d.generator.Generate(ctx, first)
-		if err != nil || d.enlarger == nil {
-			return made, err
-		}
-		img, o.PassesBefore = made, report.Passes
-		if d.seedless {
-			o.Seed = 0
-		}
-	}
-	return d.enlarger.Upscale(ctx, img, o)
-}
-
 // sampling is a run of the command.
 type sampling struct {
 	*sampleFlags
@@ -259,9 +175,13 @@ func (p *sampling) run(ctx context.Context) error {
 		images[i] = img
 	}
 	p.meter.begin("sample")
-	var rows [][]*sr3.Image
-	for _, img := range images {
-		made, err := p.rowsOf(ctx, img)
+	var rows []row
+	for i, img := range images {
+		input := ""
+		if img != nil {
+			input = p.inputs[i]
+		}
+		made, err := p.rowsOf(ctx, input, img)
 		p.meter.clear()
 		if err != nil {
 			return err
@@ -271,7 +191,7 @@ func (p *sampling) run(ctx context.Context) error {
 	if folder {
 		return p.writeAll(rows)
 	}
-	return p.write(p.output, mosaic(p.arrange(rows)))
+	return p.write(p.output, mosaic(p.arrange(rows)), event{Seed: &p.options.Seed})
 }
 
 // checkOutput finds what would keep the results from being written, and says whether
@@ -287,7 +207,11 @@ func (p *sampling) checkOutput() (folder bool, err error) {
 		}
 		return false, errors.Join(p.checkFree(p.output), runfiles.CheckWritable(p.output))
 	}
-	for n := range p.all { // with --process there are more; those are checked when they are written
+	most := p.all
+	if p.process {
+		most *= p.frames
+	}
+	for n := range most {
 		if err := p.checkFree(p.numbered(n)); err != nil {
 			return true, err
 		}
@@ -306,43 +230,57 @@ func (p *sampling) checkFree(path string) error {
 // numbered is the path of a file in the folder of the results.
 func (p *sampling) numbered(n int) string { return filepath.Join(p.output, fmt.Sprintf("%04d.png", n)) }
 
+// row is what a picture shows side by side: draws of one image, or one draw as it comes about.
+type row struct {
+	input string     // the image's file, empty for noise
+	image *sr3.Image // shown before the draws; may be nil
+	drawn []*sr3.Image
+	seeds []uint64 // of what is drawn
+}
+
 // rowsOf makes the draws of one image: one row, or one for each with --process.
-func (p *sampling) rowsOf(ctx context.Context, img *sr3.Image) ([][]*sr3.Image, error) {
-	var draws []*sr3.Image
-	var rows [][]*sr3.Image
+func (p *sampling) rowsOf(ctx context.Context, input string, img *sr3.Image) ([]row, error) {
+	var rows []row
+	all := row{input: input, image: img}
 	for i := range p.count {
 		o := p.options
 		o.Seed = upscale.DrawSeed(p.options.Seed, i)
-		o.OnWindow = func(w upscale.Progress) {
-			p.meter.update((float64(p.done)+w.Share())/float64(p.all), fmt.Sprintf("draw %d of %d", p.done+1, p.all))
+		tell := func(share float64) {
+			p.meter.update((float64(p.done)+share)/float64(p.all), fmt.Sprintf("draw %d of %d", p.done+1, p.all))
 		}
 		strip := &film{frames: p.frames}
 		if p.process {
 			o.OnStep = strip.add
 		}
-		draw, err := p.source.draw(ctx, img, o)
+		draw, err := p.source.draw(ctx, img, o, tell)
 		if err != nil {
 			return nil, fmt.Errorf("seed %d: %w", o.Seed, err)
 		}
 		p.done++
-		draws = append(draws, draw)
+		all.drawn, all.seeds = append(all.drawn, draw), append(all.seeds, o.Seed)
 		if p.process {
-			rows = append(rows, strip.row(draw))
+			frames := strip.row(draw)
+			rows = append(rows, row{input: input, drawn: frames, seeds: slices.Repeat([]uint64{o.Seed}, len(frames))})
 		}
 	}
 	if p.process {
 		return rows, nil
 	}
-	if img != nil {
-		draws = append([]*sr3.Image{img}, draws...)
-	}
-	return [][]*sr3.Image{draws}, nil
+	return []row{all}, nil
 }
 
-// arrange breaks the only row of images made from noise into several.
-func (p *sampling) arrange(rows [][]*sr3.Image) [][]*sr3.Image {
+// arrange puts rows on a picture; the only row of images made from noise it breaks into several.
+func (p *sampling) arrange(rows []row) [][]*sr3.Image {
+	var out [][]*sr3.Image
 	if len(p.inputs) > 0 || p.process {
-		return rows
+		for _, r := range rows {
+			images := r.drawn
+			if r.image != nil {
+				images = append([]*sr3.Image{r.image}, images...)
+			}
+			out = append(out, images)
+		}
+		return out
 	}
 	columns := p.columns
 	if columns == 0 {
@@ -350,21 +288,23 @@ func (p *sampling) arrange(rows [][]*sr3.Image) [][]*sr3.Image {
 			columns++
 		}
 	}
-	var out [][]*sr3.Image
-	for all := rows[0]; len(all) > 0; {
-		n := min(columns, len(all))
-		out, all = append(out, all[:n]), all[n:]
+	for images := range slices.Chunk(rows[0].drawn, columns) {
+		out = append(out, images)
 	}
 	return out
 }
 
-// write writes a picture and says so.
-func (p *sampling) write(path string, img *sr3.Image) error {
+// write writes a picture and says so; e has its seed and where it was made from.
+func (p *sampling) write(path string, img *sr3.Image, e event) error {
 	if err := sr3.WriteFile(path, img); err != nil {
 		return err
 	}
 	if p.json {
-		return writeJSON(p.streams.out, event{Event: "done", Output: path, Width: img.Width, Height: img.Height, Seed: &p.options.Seed})
+		e.Event, e.Output, e.Width, e.Height = "done", path, img.Width, img.Height
+		if made, ok := sr3.ReportOf(img); ok {
+			e.Report = &made
+		}
+		return writeJSON(p.streams.out, e)
 	}
 	if !p.quiet {
 		fmt.Fprintf(p.streams.out, "%s  %dx%d\n", path, img.Width, img.Height)
@@ -373,20 +313,18 @@ func (p *sampling) write(path string, img *sr3.Image) error {
 }
 
 // writeAll writes every picture to a file of its own.
-func (p *sampling) writeAll(rows [][]*sr3.Image) error {
+func (p *sampling) writeAll(rows []row) error {
 	if err := makeFolder(p.output); err != nil {
 		return err
 	}
 	n := 0
-	for _, row := range rows {
-		if len(p.inputs) > 0 && !p.process {
-			row = row[1:] // the image itself is there already
-		}
-		for _, img := range row {
-			if err := p.checkFree(p.numbered(n)); err != nil {
+	for _, r := range rows {
+		for i, img := range r.drawn {
+			path := p.numbered(n)
+			if err := p.checkFree(path); err != nil {
 				return err
 			}
-			if err := p.write(p.numbered(n), img); err != nil {
+			if err := p.write(path, img, event{Input: r.input, Seed: &r.seeds[i]}); err != nil {
 				return err
 			}
 			n++

@@ -36,15 +36,15 @@ func TestDrawOfGeneratorAndEnlarger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &drawer{generator: g, enlarger: up}
+	d := &drawer{generator: g, enlarger: up, models: 2}
 	defer d.close()
 	o := sr3.Options{Seed: 7, Threads: 1}
-	got, err := d.draw(t.Context(), nil, o)
+	got, err := d.draw(t.Context(), nil, o, func(float64) {})
 	if err != nil {
 		t.Fatal(err)
 	}
-	alone := &drawer{generator: g}
-	made, err := alone.draw(t.Context(), nil, o)
+	alone := &drawer{generator: g, models: 1}
+	made, err := alone.draw(t.Context(), nil, o, func(float64) {})
 	if err != nil {
 		t.Fatal(err)
 	}

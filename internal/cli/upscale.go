@@ -132,7 +132,7 @@ func (f *upscaleFlags) register(cmd *cobra.Command) {
 	fl.IntVar(&o.Height, "height", 0, "height of the result in pixels; with -w too the image may be distorted")
 	fl.StringVarP(&f.model, "model", "n", model.DefaultName, "model by name or file, see \"sr3 model list\"; several joined by commas, or a cascade file, enlarge in stages")
 	addModelsDir(fl, &f.modelsDir)
-	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for a cascade one number, or one for each of its models: 100,20 (default: the model's)")
+	fl.IntSliceVar(&f.steps, "steps", nil, "refinement steps; for a cascade one number, or one for each of its models, 0 for its own: 100,20 (default: the model's)")
 	fl.StringVar(&o.Sampler, "sampler", "", "ancestral, ddim, dpmpp-2m, heun or unipc (default: the model's)")
 	fl.StringVar(&o.Schedule, "schedule", "", "inference noise schedule: paper, training or logsnr (default: the model's)")
 	fl.Float64Var(&o.Eta, "eta", 0, "share of fresh noise in ddim and dpmpp-2m, 0 (none) to 1 (default: the model's)")
@@ -212,7 +212,7 @@ func (f *upscaleFlags) check(cmd *cobra.Command) error {
 		}
 	}
 	for _, n := range f.steps {
-		if n < 1 {
+		if n < 0 || n == 0 && len(f.steps) == 1 {
 			return usagef("--steps %d: want a positive number", n)
 		}
 	}
