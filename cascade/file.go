@@ -185,7 +185,11 @@ func (c *Cascade) Settings() string {
 			continue
 		}
 		o := s.options()
-		text := fmt.Sprintf("%d:steps=%d,sampler=%s,schedule=%s,variance=%s,eta=%g,temperature=%g", i+1, o.Steps, o.Sampler, o.Schedule, o.Variance, o.Eta, o.Temperature)
+		eta := fmt.Sprint(o.Eta)
+		if o.Eta == upscale.EtaNone {
+			eta = "none" // 0 is the model's default
+		}
+		text := fmt.Sprintf("%d:steps=%d,sampler=%s,schedule=%s,variance=%s,eta=%s,temperature=%g", i+1, o.Steps, o.Sampler, o.Schedule, o.Variance, eta, o.Temperature)
 		if o.Consistent != nil {
 			text += fmt.Sprintf(",consistent=%v", *o.Consistent)
 		}

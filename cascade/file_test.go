@@ -135,6 +135,10 @@ func TestEta(t *testing.T) {
 			t.Errorf("%q is the eta %g, want %g", text, got, want)
 		}
 	}
+	c, err := Read(write(t, "[[stage]]\nmodel = \"a\"\neta = 0"))
+	if err != nil || !strings.Contains(c.Settings(), "eta=none,") {
+		t.Errorf("no fresh noise is described as %q, %v", c.Settings(), err)
+	}
 	for _, text := range []string{"eta = -1", "eta = 1.01", "eta = nan"} {
 		if _, err := Read(write(t, "[[stage]]\nmodel = \"a\"\n"+text)); err == nil || !strings.Contains(err.Error(), "stage 1 of 1: eta") {
 			t.Errorf("%q: %v", text, err)

@@ -114,7 +114,11 @@ func TestExcludeAcrossFolders(t *testing.T) {
 		write(t, filepath.Join(dir, "000"+string(rune('2'+i))+".png"), scene(4+i).file(t))
 	}
 	write(t, filepath.Join(held, "same.png"), scene(1).file(t))
-	for _, paths := range [][]string{{a, b}, {b, b}, {a, b, a, b}, {filepath.Join(a, "0001.png"), filepath.Join(b, "0001.png")}} {
+	for _, dir := range []string{a, b} {
+		writeTar(t, filepath.Join(root, filepath.Base(dir)+"-tar", "set.tar"), dir, []string{"0001.png"})
+	}
+	inA, inB := filepath.Join(root, "a-tar", "set.tar"), filepath.Join(root, "b-tar", "set.tar")
+	for _, paths := range [][]string{{a, b}, {inA, inB}, {b, b}, {a, b, a, b}, {filepath.Join(a, "0001.png"), filepath.Join(b, "0001.png")}} {
 		pairs, err := Overlap(t.Context(), paths, []string{held}, 1, 2, nil)
 		if err != nil || len(pairs) == 0 {
 			t.Fatalf("%v: found %v, %v", paths, pairs, err)
@@ -131,7 +135,7 @@ func TestExcludeAcrossFolders(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v: %v", paths, err)
 		}
-		if slices.ContainsFunc(kept, func(s source) bool { return s.path == filepath.Join(b, "0001.png") }) || len(kept) != len(sources)-len(pairs) {
+		if slices.ContainsFunc(kept, func(s source) bool { return s.path == filepath.Join(b, "0001.png") || s.path == inB }) || len(kept) != len(sources)-len(pairs) {
 			t.Errorf("%v without %v: %v is left of %v", paths, unwanted, kept, sources)
 		}
 	}

@@ -66,8 +66,8 @@ func list(paths []string) ([]source, error) {
 		}
 		slices.SortStableFunc(found, func(a, b source) int { return cmp.Compare(a.name, b.name) })
 		folder := path
-		if len(found) == 1 && filepath.Base(path) == found[0].name {
-			folder = filepath.Dir(path) // an image by itself
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			folder = filepath.Dir(path)
 		}
 		folders = append(folders, slices.Repeat([]string{folder}, len(found))...)
 		all = append(all, found...)

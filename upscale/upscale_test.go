@@ -435,6 +435,9 @@ func TestDefaultsAreReplaced(t *testing.T) {
 	if report.Eta != 0 || !slices.Equal(got, want) {
 		t.Errorf("without fresh noise: eta %v", report.Eta)
 	}
+	if _, report := enlarged(t, u, testImage(7, 6), Options{Sampler: refine.SamplerHeun}); report.Eta != 0 {
+		t.Errorf("a sampler without fresh noise reports eta %v", report.Eta)
+	}
 	settings := m.Config.Inference
 	settings.Eta, settings.Consistent = 0, true
 	got, report = enlarged(t, u, testImage(7, 6), Options{Inference: &settings})
